@@ -1,0 +1,106 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""What survives a reboot: one JSON file per slice (mptcp, target, host), what we own, and the lock around every change.
+
+The description is renamed into place only after an apply succeeded, so a refused plan is not applied at the next boot.
+Ownership is written ahead of an apply, so a killed run neither forgets nor adopts anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import tempfile
+import time
+from typing import Any, Iterator
+
+#: The saved descriptions; also what the boot units converge to.
+CONFIG_DIR = "/etc/nvmeof-mptcp"
+#: What an earlier description of ours created, per slice.
+OWNED_DIR = "/var/lib/nvmeof-mptcp"
+LOCK_PATH = "/run/nvmeof-mptcp.lock"
+SLICES = ("mptcp", "target", "host")
+
+
+class Busy(Exception):
+    """Another run held the lock for longer than we were willing to wait."""
+
+
+@contextlib.contextmanager
+def lock(path: str = LOCK_PATH, timeout: float = 60.0) -> Iterator[None]:
+    """The lock that Ansible, boot and events share; the kernel drops it when its holder dies."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + timeout
+    try:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise Busy(f"another run of this collection has held {path} for {timeout:g} s") from None
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _replace(path: str, text: str) -> None:
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    # mkstemp makes the file 0600 from the start: it can hold what a host may see of a subsystem.
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=f".{os.path.basename(path)}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _read(path: str) -> Any | None:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return json.load(stream)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); remove it and run the playbook again") from None
+
+
+def load(slice_name: str, config_dir: str = CONFIG_DIR) -> dict[str, Any] | None:
+    """The saved description of a slice, or None when none was ever applied."""
+    found: dict[str, Any] | None = _read(os.path.join(config_dir, f"{slice_name}.json"))
+    return found
+
+
+def save(slice_name: str, description: dict[str, Any], config_dir: str = CONFIG_DIR) -> bool:
+    """Keep an applied description for the next boot; returns whether the file changed."""
+    path = os.path.join(config_dir, f"{slice_name}.json")
+    if would_save(slice_name, description, config_dir):
+        _replace(path, json.dumps(description, indent=2, sort_keys=True) + "\n")
+        return True
+    return False
+
+
+def would_save(slice_name: str, description: dict[str, Any], config_dir: str = CONFIG_DIR) -> bool:
+    """Whether save() would change the file; for check mode."""
+    return load(slice_name, config_dir) != description
+
+
+def owned(slice_name: str, owned_dir: str = OWNED_DIR) -> list[str]:
+    """Names of the objects that this collection created, sorted."""
+    return list(_read(os.path.join(owned_dir, f"{slice_name}.owned.json")) or [])
+
+
+def own(slice_name: str, names: list[str], owned_dir: str = OWNED_DIR) -> bool:
+    """Write down what is ours; call it with the union before an apply and with the description's names after it."""
+    if sorted(names) == owned(slice_name, owned_dir):
+        return False
+    _replace(os.path.join(owned_dir, f"{slice_name}.owned.json"), json.dumps(sorted(names), indent=2) + "\n")
+    return True
