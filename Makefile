@@ -7,13 +7,65 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-ROOT    := $(CURDIR)
-VENV    := .venv
-BIN     := $(ROOT)/$(VENV)/bin
-STAMP   := $(VENV)/.requirements.sha256
+VENV := $(CURDIR)/.venv
+# The distribution's own: ansible-core needs 3.11 to 3.13, which Debian 12 and 13 have.
+PYTHON := /usr/bin/python3
 
-export ANSIBLE_CONFIG := $(ROOT)/ansible.cfg
-export ANSIBLE_FORCE_COLOR ?= $(if $(CI),,$(shell test -t 1 && echo 1))
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export MOLECULE_GLOB := molecule/*/molecule.yml
-export PATH := $(BIN):$(PATH)
+export PATH := $(VENV)/bin:$(PATH)
 unexport PYTHONPATH
+
+.PHONY: help lab lab-down test scenario bench lint venv
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+# Images and packages take root: without it these run again under sudo.
+ifneq ($(shell id -u),0)
+lab lab-down test scenario bench venv:
+	@exec sudo --preserve-env=LAB_DIR,CI $(MAKE) --no-print-directory $@ S='$(S)' B='$(B)'
+else
+lab: venv ## Two machines, four MPTCP links, one namespace, and the proof
+	@ansible-playbook playbooks/lab.yml
+	ansible-playbook playbooks/site.yml
+
+lab-down: venv ## Stop the lab's machines; the image and the snapshots stay in the cache
+	@ansible-playbook playbooks/lab.yml --extra-vars lab_state=absent
+
+test: lint ## Every test: lint, unit and property tests, the scenarios on real kernels
+	@pytest --capture=no tests/unit tests/scenarios
+
+scenario: venv ## One molecule scenario with all its set-up: make scenario S=fabric
+	@: "$${S:?say which: make scenario S=fabric}"
+	molecule test --scenario-name $(S)
+
+bench: venv ## One benchmark, its last line one JSON object: make bench B=bandwidth
+	@: "$${B:?say which: make bench B=bandwidth}"
+	python tests/benchmarks/$(B).py
+
+# The stamp names the lock that the environment was made from, so a changed lock makes it anew.
+venv:
+	@wanted=$$(sha256sum < requirements.txt)
+	if [ "$$(cat $(VENV)/.lock 2>/dev/null || true)" != "$$wanted" ]; then
+	  case "$$(uname -sm)" in "Linux x86_64") ;; *) echo "make: the lab needs Linux on x86-64, this is $$(uname -sm)" >&2; exit 1 ;; esac
+	  if ! $(PYTHON) -c 'import ensurepip' 2>/dev/null; then
+	    command -v apt-get >/dev/null || { echo "make: no apt-get here: the lab needs Debian 12 or 13 (or python3 with venv)" >&2; exit 1; }
+	    echo "Installing python3-venv"
+	    apt-get -qq update
+	    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends python3-venv >/dev/null
+	  fi
+	  echo "Installing the pinned tools into .venv (about a minute, once)"
+	  rm -rf $(VENV)
+	  $(PYTHON) -m venv $(VENV)
+	  $(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+	  echo "$$wanted" > $(VENV)/.lock
+	fi
+endif
+
+lint: venv ## ansible-lint (production), yamllint, ruff, mypy --strict, REUSE
+	@ruff check plugins tests molecule
+	ruff format --check --quiet plugins tests molecule
+	mypy plugins
+	yamllint --strict .
+	reuse --suppress-deprecation lint --quiet
+	ansible-lint

@@ -1,0 +1,109 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is written about an option is what the code accepts: modules against DOCUMENTATION, roles against defaults."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.module_utils import basic
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("[!_]*.py"))
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
+# A module whose work is an action plugin has documentation alone.
+ACTIONS = {path.stem for path in (ROOT / "plugins/action").glob("[!_]*.py")}
+
+
+class Stop(Exception):
+    """Raised in place of running a module."""
+
+
+def load(name: str):
+    return importlib.import_module(f"ansible_collections.nvmeof.mptcp.plugins.modules.{name}")
+
+
+def argument_spec(name: str, monkeypatch: pytest.MonkeyPatch) -> dict:
+    caught = {}
+
+    def remember(self, argument_spec, **kwargs):
+        caught.update(argument_spec)
+        raise Stop
+
+    monkeypatch.setattr(basic.AnsibleModule, "__init__", remember)
+    with pytest.raises(Stop):
+        load(name).main()
+    return caught
+
+
+def plain(options: dict, nested: str) -> dict:
+    """Both spellings of an option tree, reduced to what must be equal."""
+    out = {}
+    for name, option in (options or {}).items():
+        kind = option.get("type", "str")
+        out[name] = {
+            "type": kind if isinstance(kind, str) else kind.__name__,
+            "elements": option.get("elements"),
+            "required": bool(option.get("required", False)),
+            "default": option.get("default"),
+            "choices": sorted(map(str, option.get("choices") or [])),
+            "suboptions": plain(option.get(nested) or {}, nested),
+        }
+    return out
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in ACTIONS])
+def test_module_accepts_exactly_what_it_documents(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    documented = yaml.safe_load(load(name).DOCUMENTATION)["options"]
+    assert plain(argument_spec(name, monkeypatch), "options") == plain(documented, "suboptions")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_module_documentation_is_complete(name: str) -> None:
+    module = load(name)
+    documentation = yaml.safe_load(module.DOCUMENTATION)
+    assert documentation["module"] == name
+    assert documentation["short_description"]
+    examples = yaml.safe_load(module.EXAMPLES)
+    assert any(f"nvmeof.mptcp.{name}" in task for task in examples), "an example uses the module by its FQCN"
+    assert yaml.safe_load(module.RETURN)
+
+
+def undescribed(options: dict, path: str) -> list[str]:
+    out = []
+    for name, option in (options or {}).items():
+        if not option.get("description"):
+            out.append(f"{path}{name}")
+        if option.get("type") == "list" and not option.get("elements"):
+            out.append(f"{path}{name} (elements)")
+        out += undescribed(option.get("options") or {}, f"{path}{name}.")
+    return out
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_defaults_are_its_argument_specs(role: str) -> None:
+    folder = ROOT / "roles" / role
+    defaults = yaml.safe_load((folder / "defaults/main.yml").read_text()) or {}
+    specs = yaml.safe_load((folder / "meta/argument_specs.yml").read_text())["argument_specs"]
+    options = specs["main"].get("options", {})
+    assert set(defaults) <= set(options), "a default without a specification"
+    required = {name for name, option in options.items() if option.get("required")}
+    assert set(options) - set(defaults) == required, "an option has a default or is required"
+    assert undescribed(options, "") == []
+    assert all(name.startswith(f"{role}_") for name in options)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_tasks_see_the_role_s_own_variables_alone(role: str) -> None:
+    for path in (ROOT / "roles" / role / "tasks").glob("*.yml"):
+        assert not re.findall(r"\b(?:fabric_\w+|groups\b)", path.read_text()), f"{path.name}: only defaults may read these"
+
+
+def test_forbidden_constructs_are_absent() -> None:
+    for path in [*(ROOT / "roles").rglob("*.yml"), *(ROOT / "playbooks").rglob("*.yml")]:
+        found = re.findall(r"set_fact|ignore_errors|failed_when: false|builtin\.shell|no_log: false", path.read_text())
+        assert not found, f"{path.relative_to(ROOT)}: {found}"
