@@ -1,0 +1,69 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this plugin util is PRIVATE to the collection.
+"""Who is who: the one place where an inventory name becomes a host NQN, and where identifiers are derived.
+
+Derived identifiers are name-based UUIDs (RFC 9562 version 5), so that the same description gives the same identifiers on
+every controller, every target and after every re-creation.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+#: uuid5(NAMESPACE_DNS, "nvmeof.mptcp"): what every derived identifier is a name in.
+NAMESPACE = uuid.UUID("8cc8357f-9c4a-5a52-9244-f87bc16f3c38")
+#: NVM Express Base Specification 2.1, section 4.7: the form of an NQN that carries a UUID.
+UUID_NQN = "nqn.2014-08.org.nvmexpress:uuid:"
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+class UnknownHost(ValueError):
+    """A name that is neither an NQN nor a machine whose NQN is known."""
+
+
+def hostnqn(name: str, hostvars: Mapping[str, Any]) -> str:
+    """The host NQN of an inventory machine; a name that is an NQN already is returned as it is.
+
+    In this order: the machine's variable C(nvme_host_hostnqn), its own C(/etc/nvme/hostnqn) as its facts tell it
+    (subset C(nvme)), an NQN derived from its inventory name when the facts say that it has none.
+    Raises UnknownHost for a machine that is not in the inventory or whose facts are not gathered: deriving an NQN then
+    could lock out a host that is connected under its own.
+    """
+    if name.startswith("nqn."):
+        return name
+    if name not in hostvars:
+        raise UnknownHost(f"{name!r} is neither an NQN (nqn.…) nor a machine of the inventory; write one of the two")
+    machine = hostvars[name]
+    written = machine.get("nvme_host_hostnqn")
+    if written:
+        return str(written)
+    facts = machine.get("ansible_facts") or {}
+    if "hostnqn" not in facts:
+        raise UnknownHost(
+            f"the host NQN of {name!r} is not known: set nvme_host_hostnqn for it, or gather its facts first "
+            "(gather_subset nvme), also when --limit leaves it out"
+        )
+    return str(facts["hostnqn"] or f"{UUID_NQN}{derived_uuid('host', name)}")
+
+
+def hostid(nqn: str) -> str:
+    """The host identifier of a host NQN: the UUID the NQN carries, else one derived from it.
+
+    The kernel refuses one host NQN with two identifiers and one identifier with two NQNs, so it follows from the NQN.
+    """
+    carried = nqn[len(UUID_NQN) :] if nqn.startswith(UUID_NQN) else ""
+    return carried.lower() if _UUID.fullmatch(carried) else str(derived_uuid("hostid", nqn))
+
+
+def derived_uuid(*names: object) -> uuid.UUID:
+    """The UUID of a list of names, for example C("namespace", nqn, nsid)."""
+    return uuid.uuid5(NAMESPACE, "\0".join(str(name) for name in names))
+
+
+def derived_serial(nqn: str) -> str:
+    """A serial number of 20 characters (the longest that NVMe allows) for a subsystem."""
+    return derived_uuid("serial", nqn).hex[:20]
