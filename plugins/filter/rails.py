@@ -1,0 +1,31 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters that plan the network of a machine from the description of the fabric; the logic is in plugin_utils."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _mptcp_network, _rails
+
+
+def _told(function: Callable[..., Any]) -> Callable[..., Any]:
+    def told(*arguments: Any, **options: Any) -> Any:
+        try:
+            return function(*arguments, **options)
+        except _rails.BadFabric as error:
+            raise AnsibleFilterError(str(error)) from error
+
+    return told
+
+
+class FilterModule:
+    """Filters of the collection."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "machine_rails": _told(_rails.machine_rails),
+            "mptcp_plan": _told(_mptcp_network.mptcp_plan),
+        }
