@@ -1,0 +1,94 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The two machines of the scenario, reached as ssh reaches them: no Ansible between a test and the kernel."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Callable
+
+import pytest
+import testinfra
+from testinfra.host import Host
+
+ROOT = Path(__file__).resolve().parents[3]
+LAB_DIR = Path(os.environ["LAB_DIR"])
+RAILS = ("rail0", "rail1", "rail2", "rail3")
+NQN = "nqn.2026-11.org.example:vol0"
+PORT = 4420
+DEVICE = "/dev/nvme0n1"
+
+
+def connect(name: str) -> Host:
+    return testinfra.get_host(f"ssh://{name}", ssh_config=str(LAB_DIR / "ssh_config"))
+
+
+@pytest.fixture(scope="session")
+def target() -> Host:
+    return connect("target1")
+
+
+@pytest.fixture(scope="session")
+def initiator() -> Host:
+    return connect("host1")
+
+
+def until(condition: Callable[[], bool], seconds: float) -> float:
+    """Seconds until the condition held; fails when it does not within the time."""
+    start = time.monotonic()
+    while True:
+        if condition():
+            return time.monotonic() - start
+        assert time.monotonic() - start < seconds, f"not within {seconds:g} s: {condition.__doc__}"
+        time.sleep(0.5)
+
+
+def subflows(machine: Host) -> dict[str, list[str]]:
+    """Token of each MPTCP connection to the port -> local addresses of its established subflows."""
+    found: dict[str, list[str]] = {}
+    for line in machine.check_output(f"ss -Htni state established dport = :{PORT}").splitlines():
+        # A socket is a line; what belongs to it follows indented.
+        if not line.startswith((" ", "\t")):
+            local = line.split()[2].rsplit(":", 1)[0]
+        for word in line.split():
+            if word.startswith("tcp-ulp-mptcp"):
+                token = line.split("token:")[1].split("(")[0]
+                found.setdefault(token, []).append(local)
+    return found
+
+
+def queues(machine: Host) -> int:
+    """Queues of the controller, the admin queue among them."""
+    return int(machine.check_output("cat /sys/class/nvme/nvme*/queue_count"))
+
+
+def namespace_is_served(machine: Host) -> bool:
+    """the namespace is on the host, and every queue's connection has one subflow a rail"""
+    if machine.run(f"grep -qx {NQN} /sys/class/nvme-subsystem/*/subsysnqn && test -b {DEVICE}").failed:
+        return False
+    connections = subflows(machine)
+    return len(connections) == queues(machine) and all(len(set(of)) == len(RAILS) for of in connections.values())
+
+
+def playbook(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run ansible-playbook on the scenario's inventory and keep what it printed."""
+    command = ["ansible-playbook", "--inventory", str(ROOT / "inventories/lab"), *arguments]
+    settings = {**os.environ, "LAB_DIR": str(LAB_DIR), "ANSIBLE_NOCOLOR": "1", **(env or {})}
+    result = subprocess.run(command, cwd=ROOT, env=settings, check=False, capture_output=True, text=True)
+    print(result.stdout, result.stderr)
+    return result
+
+
+def counters(machine: Host) -> dict[str, int]:
+    """The kernel's MPTCP counters."""
+    return json.loads(machine.check_output("nstat --json --zeros --absolute 'MPTcpExt*'"))["kernel"]
+
+
+def rail_bytes(machine: Host, direction: str) -> dict[str, int]:
+    """Bytes that each rail's NIC has carried."""
+    files = " ".join(f"/sys/class/net/{rail}/statistics/{direction}_bytes" for rail in RAILS)
+    return dict(zip(RAILS, map(int, machine.check_output(f"cat {files}").split())))

@@ -1,0 +1,170 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mptcp_info
+short_description: Show MPTCP connections, their subflows, and what each NIC carries
+description:
+  - Reads MPTCP connections and subflows from the kernel over sock_diag netlink, the endpoints from C(ip -j mptcp), the counters
+    from C(/proc/net/netstat) and the bytes of each NIC from sysfs.
+  - The result describes one network namespace, that of the Ansible connection.
+author:
+  - The nvmeof.mptcp authors (@nvmeof)
+extends_documentation_fragment:
+  - nvmeof.mptcp._attributes.info
+options:
+  port:
+    description:
+      - Only connections whose local or remote port is this one, for example V(4420).
+      - Without it all MPTCP connections are returned.
+    type: int
+"""
+
+EXAMPLES = r"""
+- name: Look at the connections of the NVMe port
+  nvmeof.mptcp.mptcp_info:
+    port: 4420
+  register: mptcp
+"""
+
+RETURN = r"""
+connections:
+  description: MPTCP connections with their subflows, in a stable order.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    token:
+      description: The kernel's token of the connection; it stays the same as long as the connection lives.
+      type: int
+    local:
+      description: Local address of the connection's first subflow.
+      type: str
+    local_port:
+      description: Local port of the connection's first subflow.
+      type: int
+    remote:
+      description: Address connected to.
+      type: str
+    remote_port:
+      description: Port connected to.
+      type: int
+    established:
+      description: Whether the connection is established.
+      type: bool
+    fallback:
+      description: Whether the connection fell back to plain TCP and uses one path.
+      type: bool
+    subflows:
+      description: TCP flows of the connection.
+      type: list
+      elements: dict
+      contains:
+        local:
+          description: Local address.
+          type: str
+        local_port:
+          description: Local port.
+          type: int
+        remote:
+          description: Remote address.
+          type: str
+        remote_port:
+          description: Remote port.
+          type: int
+        interface:
+          description: NIC that has the local address; empty when none has it.
+          type: str
+        established:
+          description: Whether the subflow is established.
+          type: bool
+        backup:
+          description: Whether the subflow is used only when no other is left.
+          type: bool
+        address_id:
+          description: MPTCP identifier of the local address.
+          type: int
+        rtt_us:
+          description: Smoothed round trip time in microseconds.
+          type: int
+        bytes_sent:
+          description: Bytes sent since the subflow was established.
+          type: int
+        bytes_received:
+          description: Bytes received since the subflow was established.
+          type: int
+        retransmissions:
+          description: Segments sent again since the subflow was established.
+          type: int
+endpoints:
+  description: Endpoints as C(ip -j mptcp endpoint show) gives them.
+  returned: success
+  type: list
+  elements: dict
+counters:
+  description: MPTcpExt counters since boot.
+  returned: success
+  type: dict
+warnings_seen:
+  description: Meaning of each counter above 0 that tells of a fallback or of a subflow that failed.
+  returned: success
+  type: dict
+interfaces:
+  description: Bytes received and sent, operational state and carrier of each NIC.
+  returned: success
+  type: dict
+"""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_counters, _sock_diag
+
+
+def ip(module: AnsibleModule, *arguments: str) -> Any:
+    """Output of an ip command as data; ip prints nothing at all for an empty list."""
+    # Reason for a command: there is no MPTCP path manager interface but generic netlink, which iproute2 speaks.
+    _rc, out, _err = module.run_command([module.get_bin_path("ip", required=True), "-j", *arguments], check_rc=True)
+    return json.loads(out) if out.strip() else []
+
+
+def addresses(module: AnsibleModule) -> dict[str, str]:
+    """Address to the name of the NIC that has it."""
+    links = ip(module, "address", "show")
+    return {info["local"]: link["ifname"] for link in links for info in link.get("addr_info", []) if "local" in info}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec={"port": {"type": "int"}}, supports_check_mode=True)
+    port = module.params["port"]
+    owner = addresses(module)
+    try:
+        found = _sock_diag.connections()
+    except OSError as error:
+        module.fail_json(msg=str(error))
+    connections = []
+    for connection in found:
+        if port in (None, connection.local_port, connection.remote_port):
+            shown = asdict(connection)
+            for flow in shown["subflows"]:
+                flow["interface"] = owner.get(flow["local"], "")
+                del flow["token"]
+            connections.append(shown)
+    counters = _mptcp_counters.counters()
+    module.exit_json(
+        changed=False,
+        connections=connections,
+        endpoints=ip(module, "mptcp", "endpoint", "show"),
+        counters=counters,
+        warnings_seen={name: text for name, text in _mptcp_counters.MEANINGS.items() if counters.get(name)},
+        interfaces=_mptcp_counters.interfaces(),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this plugin util is PRIVATE to the collection.
+"""The proof of a deployment: what each connection and each rail did during a run, against what was planned.
+
+Everything is judged from what the kernels counted between two readings of mptcp_info; configuration proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_counters import FALLBACKS, JOIN_FAILURES, MEANINGS
+
+MIB = 2**20
+
+
+def proof(
+    host: str,
+    rails: Sequence[Mapping[str, str]],
+    planned: Sequence[Mapping[str, Any]],
+    controllers: Sequence[Mapping[str, Any]],
+    machines: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Judge one host.
+
+    rails: the host's rails as machine_rails gives them. planned: the controllers that the description asks for.
+    controllers: those that the host has. machines: for this host and each target {before, after, rails, transport},
+    where before and after are mptcp_info and transport is nvme_transport_info.
+    Returns table (lines to print), problems (one sentence each, empty when the proof holds) and shares (rail to 0..1).
+    """
+    problems = [*_transports(machines), *_controllers(host, planned, controllers)]
+    portals = sorted({(one["traddr"], str(one["trsvcid"])) for one in planned if one["transport"] == "mptcp"})
+    lines = [f"{'controller':12}{'transport':11}{'state':8}{'queues':8}address"]
+    for one in controllers:
+        address = f"{one['traddr']}:{one['trsvcid']} {one['subsysnqn']}"
+        lines.append(f"{one['name']:12}{one['transport']:11}{one['state']:8}{one['queue_count']:<8}{address}")
+    lines += ["", f"{'portal':24}{'connections':13}{'subflows of each'}"]
+    for portal in portals:
+        found = _of_portal(machines[host], portal)
+        queues = sum(one["queue_count"] for one in controllers if (one["traddr"], str(one["trsvcid"])) == portal)
+        counts = sorted({len(_established(connection)) for connection in found})
+        lines.append(f"{portal[0] + ':' + portal[1]:24}{len(found):<13}{' or '.join(map(str, counts)) or '0'}")
+        problems += _connections(host, portal, queues, found)
+        problems += _missing(host, rails, found, machines)
+    carried = {rail["name"]: _carried(machines[host], rail["interface"]) for rail in rails}
+    total = sum(sum(of) for of in carried.values())
+    shares = {name: sum(of) / total if total else 0.0 for name, of in carried.items()}
+    lines += ["", f"{'rail':12}{'NIC':12}{'received':>12}{'sent':>12}{'share':>8}{'planned':>9}"]
+    for rail in rails:
+        received, sent = carried[rail["name"]]
+        share = f"{shares[rail['name']]:.0%}"
+        amounts = f"{received / MIB:>8.1f} MiB{sent / MIB:>8.1f} MiB"
+        lines.append(f"{rail['name']:12}{rail['interface']:12}{amounts}{share:>8}{1 / len(rails):>9.0%}")
+    problems += _idle_rails(host, rails, shares, machines) if portals else []
+    fallbacks, joins = _counted(machines, FALLBACKS), _counted(machines, JOIN_FAILURES)
+    lines += [
+        "",
+        f"fallbacks to plain TCP during the run: {sum(fallbacks.values())}, failed joins: {sum(joins.values())}",
+    ]
+    problems += [f"{machine}: {name} rose by {by}: {MEANINGS[name]}" for (machine, name), by in fallbacks.items()]
+    return {"table": lines, "problems": list(dict.fromkeys(problems)), "shares": shares}
+
+
+def _transports(machines: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return [
+        f"{name} does not offer the transport mptcp (kernel {one['transport']['kernel_release']}): the modules or the "
+        "kernel that bring it are not loaded there; run site.yml, whose role nvme_kernel installs them"
+        for name, one in machines.items()
+        if not one["transport"]["offered"]
+    ]
+
+
+def _controllers(host: str, planned: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]]) -> list[str]:
+    problems = []
+    for want in planned:
+        what = f"{host}: controller of {want['subsysnqn']} at {want['traddr']}:{want['trsvcid']}"
+        key = (want["subsysnqn"], want["traddr"], str(want["trsvcid"]))
+        have = [one for one in found if (one["subsysnqn"], one["traddr"], str(one["trsvcid"])) == key]
+        if not have:
+            problems.append(f"{what} does not exist; is the target up, and may this host connect?")
+        for one in have:
+            if one["transport"] != want["transport"]:
+                problems.append(f"{what} uses {one['transport']}, not {want['transport']}")
+            if one["state"] != "live":
+                problems.append(f"{what} is {one['state']}, not live")
+    return problems
+
+
+def _of_portal(machine: Mapping[str, Any], portal: tuple[str, str]) -> list[Mapping[str, Any]]:
+    return [
+        connection
+        for connection in machine["after"]["connections"]
+        if (connection["remote"], str(connection["remote_port"])) == portal
+    ]
+
+
+def _established(connection: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [flow for flow in connection["subflows"] if flow["established"]]
+
+
+def _connections(host: str, portal: tuple[str, str], queues: int, found: Sequence[Mapping[str, Any]]) -> list[str]:
+    problems = []
+    at = f"{portal[0]}:{portal[1]}"
+    if len(found) != queues:
+        problems.append(f"{host}: {len(found)} MPTCP connections to {at} for {queues} queues; the others are plain TCP")
+    fallen = sum(1 for connection in found if connection["fallback"])
+    if fallen:
+        problems.append(f"{host}: {fallen} connections to {at} fell back to plain TCP and use one path")
+    return problems
+
+
+def _missing(
+    host: str,
+    rails: Sequence[Mapping[str, str]],
+    found: Sequence[Mapping[str, Any]],
+    machines: Mapping[str, Mapping[str, Any]],
+) -> list[str]:
+    problems = []
+    for rail in rails:
+        lacking = sum(
+            1 for connection in found if rail["address"] not in {flow["local"] for flow in _established(connection)}
+        )
+        if lacking:
+            problems.append(
+                f"{host}: {lacking} of {len(found)} connections have no subflow on {rail['name']}: "
+                f"{_cause(host, rail, machines)}"
+            )
+    return problems
+
+
+def _idle_rails(
+    host: str,
+    rails: Sequence[Mapping[str, str]],
+    shares: Mapping[str, float],
+    machines: Mapping[str, Mapping[str, Any]],
+) -> list[str]:
+    planned = 1 / len(rails)
+    return [
+        f"{host}: {rail['name']} carried {shares[rail['name']]:.0%} of the bytes, less than half of its planned "
+        f"{planned:.0%}: {_cause(host, rail, machines)}"
+        for rail in rails
+        if shares[rail["name"]] < planned / 2
+    ]
+
+
+def _cause(host: str, rail: Mapping[str, str], machines: Mapping[str, Mapping[str, Any]]) -> str:
+    """Why a rail is not used, from what the machines show."""
+    for name, machine in machines.items():
+        for other in machine["rails"]:
+            nic = machine["after"]["interfaces"].get(other["interface"])
+            if other["name"] != rail["name"]:
+                continue
+            if nic is None:
+                return f"NIC {other['interface']} of {name} does not exist"
+            if not nic["carrier"] or nic["operstate"] == "down":
+                return f"NIC {other['interface']} of {name} is down (operstate {nic['operstate']}, no carrier)"
+    if rail["address"] not in {endpoint["address"] for endpoint in machines[host]["after"]["endpoints"]}:
+        return f"the MPTCP endpoint {rail['address']} is not set on {host} (ip mptcp endpoint show)"
+    failed = [f"{machine}: {MEANINGS[name]}" for machine, name in _counted(machines, JOIN_FAILURES)]
+    if failed:
+        return "; ".join(dict.fromkeys(failed))
+    return (
+        f"endpoint and NICs are in place, so {host} and the target cannot reach each other over {rail['cidr']}, or the "
+        "subflow was reset, which the kernel does not mend by itself"
+    )
+
+
+def _carried(machine: Mapping[str, Any], interface: str) -> tuple[int, int]:
+    """Bytes that a NIC received and sent between the readings."""
+    before, after = (machine[when]["interfaces"].get(interface, {}) for when in ("before", "after"))
+    received, sent = (after.get(name, 0) - before.get(name, 0) for name in ("rx_bytes", "tx_bytes"))
+    # A NIC that was replaced between the readings counts from 0.
+    return max(received, 0), max(sent, 0)
+
+
+def _counted(machines: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> dict[tuple[str, str], int]:
+    """(machine, counter) to how much it rose between the readings, where it rose."""
+    risen = {}
+    for machine, one in machines.items():
+        for name in names:
+            by = one["after"]["counters"].get(name, 0) - one["before"]["counters"].get(name, 0)
+            if by > 0:
+                risen[machine, name] = by
+    return risen

@@ -1,0 +1,148 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A fabric that is as planned, and each way in which it can be less: the problem has to name its cause."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Callable
+
+import pytest
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._proof import proof
+
+NQN = "nqn.2026-11.org.example:vol0"
+PLANNED = [{"transport": "mptcp", "traddr": "10.10.255.1", "trsvcid": "4420", "subsysnqn": NQN}]
+CONTROLLERS = [{**PLANNED[0], "name": "nvme0", "state": "live", "queue_count": 3}]
+RAILS = range(4)
+
+
+def rails(number: int) -> list[dict[str, str]]:
+    return [
+        {"name": f"rail{r}", "interface": f"eth{r}", "cidr": f"10.10.{r}.0/24", "address": f"10.10.{r}.{number}"}
+        for r in RAILS
+    ]
+
+
+def reading(done: int, number: int) -> dict[str, Any]:
+    flows = [{"local": f"10.10.{r}.101", "established": True} for r in RAILS]
+    portal = {"remote": "10.10.255.1", "remote_port": 4420, "fallback": False}
+    nic = {"rx_bytes": done * 2**24, "tx_bytes": done * 2**10, "operstate": "up", "carrier": True}
+    return {
+        "connections": [{**portal, "subflows": copy.deepcopy(flows)} for _queue in range(3)] if number == 101 else [],
+        "endpoints": [{"address": f"10.10.{r}.101"} for r in RAILS] if number == 101 else [],
+        "interfaces": {f"eth{r}": dict(nic) for r in RAILS},
+        "counters": {"MPCapableFallbackACK": 2, "MPJoinRejected": 1},
+    }
+
+
+def machines() -> dict[str, dict[str, Any]]:
+    return {
+        name: {
+            "before": reading(0, number),
+            "after": reading(1, number),
+            "rails": rails(number),
+            "transport": {"offered": True, "kernel_release": "7.2.12"},
+        }
+        for name, number in (("host1", 101), ("target1", 1))
+    }
+
+
+def judge(fabric: dict[str, dict[str, Any]], controllers: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    return proof("host1", rails(101), PLANNED, CONTROLLERS if controllers is None else controllers, fabric)
+
+
+def test_fabric_as_planned_has_no_problem() -> None:
+    result = judge(machines())
+    assert result["problems"] == []
+    assert result["shares"] == {f"rail{r}": 0.25 for r in RAILS}
+    assert any("rail3" in line and "25%" in line for line in result["table"])
+
+
+def without_flow(fabric: dict[str, dict[str, Any]]) -> None:
+    for connection in fabric["host1"]["after"]["connections"]:
+        del connection["subflows"][2]
+
+
+def removed_endpoint(fabric: dict[str, dict[str, Any]]) -> None:
+    without_flow(fabric)
+    del fabric["host1"]["after"]["endpoints"][2]
+
+
+def target_nic_down(fabric: dict[str, dict[str, Any]]) -> None:
+    fabric["host1"]["after"]["interfaces"]["eth1"]["rx_bytes"] = 0
+    fabric["target1"]["after"]["interfaces"]["eth1"].update(operstate="down", carrier=False)
+
+
+def host_nic_gone(fabric: dict[str, dict[str, Any]]) -> None:
+    without_flow(fabric)
+    del fabric["host1"]["after"]["interfaces"]["eth2"]
+
+
+def rejected(fabric: dict[str, dict[str, Any]]) -> None:
+    without_flow(fabric)
+    fabric["target1"]["after"]["counters"]["MPJoinRejected"] += 1
+
+
+def reset(fabric: dict[str, dict[str, Any]]) -> None:
+    without_flow(fabric)
+
+
+def not_established(fabric: dict[str, dict[str, Any]]) -> None:
+    fabric["host1"]["after"]["connections"][0]["subflows"][2]["established"] = False
+
+
+def fell_back_now(fabric: dict[str, dict[str, Any]]) -> None:
+    fabric["host1"]["after"]["connections"][0]["fallback"] = True
+
+
+def fell_back_meanwhile(fabric: dict[str, dict[str, Any]]) -> None:
+    fabric["target1"]["after"]["counters"]["MPCapableFallbackACK"] += 1
+
+
+def plain_tcp_queue(fabric: dict[str, dict[str, Any]]) -> None:
+    del fabric["host1"]["after"]["connections"][0]
+
+
+def no_modules(fabric: dict[str, dict[str, Any]]) -> None:
+    fabric["target1"]["transport"] = {"offered": False, "kernel_release": "7.2.12"}
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (removed_endpoint, ["3 of 3 connections", "rail2", "endpoint 10.10.2.101 is not set on host1"]),
+        (target_nic_down, ["rail1 carried 0%", "NIC eth1 of target1 is down"]),
+        (host_nic_gone, ["rail2", "NIC eth2 of host1 does not exist"]),
+        (rejected, ["rail2", "limit of subflows"]),
+        (reset, ["rail2", "reset"]),
+        (not_established, ["1 of 3 connections", "rail2"]),
+        (fell_back_now, ["fell back to plain TCP"]),
+        (fell_back_meanwhile, ["target1: MPCapableFallbackACK rose by 1"]),
+        (plain_tcp_queue, ["2 MPTCP connections", "3 queues"]),
+        (no_modules, ["target1 does not offer the transport mptcp", "7.2.12"]),
+    ],
+)
+def test_each_damage_is_named(damage: Callable[[dict[str, dict[str, Any]]], None], words: list[str]) -> None:
+    fabric = machines()
+    damage(fabric)
+    said = " / ".join(judge(fabric)["problems"])
+    for word in words:
+        assert word in said
+
+
+@pytest.mark.parametrize(
+    ("controllers", "words"),
+    [
+        ([], "does not exist"),
+        ([{**CONTROLLERS[0], "state": "connecting"}], "is connecting, not live"),
+        ([{**CONTROLLERS[0], "transport": "tcp"}], "uses tcp, not mptcp"),
+    ],
+)
+def test_controllers_that_are_not_as_planned(controllers: list[dict[str, Any]], words: str) -> None:
+    assert any(words in problem for problem in judge(machines(), controllers)["problems"])
+
+
+def test_run_without_bytes_proves_nothing() -> None:
+    fabric = machines()
+    fabric["host1"]["after"]["interfaces"] = copy.deepcopy(fabric["host1"]["before"]["interfaces"])
+    assert len(judge(fabric)["problems"]) == len(RAILS)
