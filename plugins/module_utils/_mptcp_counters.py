@@ -10,12 +10,12 @@ from typing import Any
 
 #: Counters that say why a connection has fewer subflows than planned, and what each of them means.
 MEANINGS = {
-    "MPCapableFallbackACK": "a peer asked for plain TCP: its kernel has no MPTCP, or something on the way drops the option",
-    "MPCapableFallbackSYNACK": "this machine opened an MPTCP connection and the peer answered plain TCP",
+    "MPCapableFallbackACK": "a peer asked for plain TCP: no MPTCP in its kernel, or its option was dropped on the way",
+    "MPCapableFallbackSYNACK": "the peer answered a request for MPTCP with plain TCP",
     "MPCapableSYNTXDrop": "the first packet got no answer with the MPTCP option and was repeated without it",
     "MPCapableSYNTXDisabled": "MPTCP was not tried: a blackhole was suspected earlier (net.mptcp.blackhole_timeout)",
     "Blackhole": "MPTCP was switched off for a while because packets with its options got no answer",
-    "DssFallback": "a connection fell back to plain TCP after it was established: something on the way changes the stream",
+    "DssFallback": "an established connection fell back to plain TCP: something on the way changes the stream",
     "MPFailTx": "a checksum did not match, so a subflow was given up",
     "MPFailRx": "the peer saw a checksum that did not match, so a subflow was given up",
     "MPJoinRejected": "a subflow was refused: the limit of subflows is reached or the connection does not take it",

@@ -8,8 +8,8 @@ DOCUMENTATION = r"""
 module: mptcp_info
 short_description: Show MPTCP connections, their subflows, and what each NIC carries
 description:
-  - Reads MPTCP connections and subflows from the kernel over sock_diag netlink, the endpoints from C(ip -j mptcp), the counters
-    from C(/proc/net/netstat) and the bytes of each NIC from sysfs.
+  - Reads MPTCP connections and subflows from the kernel over sock_diag netlink, the endpoints from C(ip -j mptcp), the
+    counters from C(/proc/net/netstat) and the bytes of each NIC from sysfs.
   - The result describes one network namespace, that of the Ansible connection.
 author:
   - The nvmeof.mptcp authors (@nvmeof)

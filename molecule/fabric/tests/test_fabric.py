@@ -54,7 +54,8 @@ def test_each_connection_has_one_subflow_a_rail(initiator: Host) -> None:
 def test_every_rail_carries_bytes(initiator: Host, direction: str, counter: str) -> None:
     before = rail_bytes(initiator, counter)
     initiator.check_output(
-        f"fio --name=x --filename={DEVICE} --rw={direction} --bs=128k --iodepth=32 --size=96M --direct=1 --ioengine=libaio"
+        f"fio --name=x --filename={DEVICE} --rw={direction} --size=96M"
+        " --bs=128k --iodepth=32 --direct=1 --ioengine=libaio"
     )
     carried = {rail: after - before[rail] for rail, after in rail_bytes(initiator, counter).items()}
     assert sum(carried.values()) >= 96 * MIB
