@@ -26,6 +26,7 @@ class Operation:
     argv: the command of C(run), never holding a secret.
     about: the object in the user's words, for example C(port 1).
     secret: I(value) must not be shown.
+    shown: what stands in place of I(value) when only a part of it is secret.
     """
 
     verb: str
@@ -34,10 +35,11 @@ class Operation:
     argv: tuple[str, ...] = ()
     about: str = ""
     secret: bool = field(default=False, compare=False)
+    shown: str = field(default="", compare=False)
 
     def line(self) -> str:
         """The step as a line that a person could type."""
-        shown = HIDDEN if self.secret else self.value
+        shown = HIDDEN if self.secret else self.shown or self.value
         if self.verb == "run":
             return shlex.join(self.argv)
         path = shlex.quote(self.path)

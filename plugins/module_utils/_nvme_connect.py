@@ -1,0 +1,230 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""Asking the kernel for controllers, and putting its refusals into words.
+
+One controller at a time: the kernel holds one mutex over the whole of a connect (nvmf_dev_write), so that threads would
+only wait for each other.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Callable, Sequence
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DEVICE
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, perform
+
+#: The target, or the way to it, may only be down for now.
+TRANSIENT = (
+    errno.ETIMEDOUT,
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+    errno.EAGAIN,
+    errno.EIO,
+)
+#: What the kernel logs (nvmf_log_connect_error) of an answer that will be the same the next time, and the remedy.
+_ANSWERS = (
+    (r"not allowed, hostnqn", "the target does not allow this host: add it to allowed_hosts of the subsystem there"),
+    (
+        r"Invalid Data Parameter, subsysnqn",
+        "the target serves no such subsystem on this port: check the NQN",
+    ),
+    (r"Invalid Data Parameter, hostnqn", "the target does not accept this host NQN"),
+    (r"no handler found for transport", "this kernel does not offer the transport: the role nvme_kernel brings it"),
+    (
+        r"authentication (required|failed)|qid \d+ auth",
+        "the target wants authentication: check dhchap_secret on both sides",
+    ),
+    (r"(unknown|invalid|missing) parameter", "this kernel does not know the option for this transport"),
+)
+_REMEDIES = {
+    errno.EINVAL: "this kernel does not know the transport or an option; the role nvme_kernel brings mptcp.",
+    errno.ENOENT: f"{DEVICE} does not exist: the module nvme-fabrics is not loaded (modprobe nvme-tcp).",
+    errno.ECONNREFUSED: "nothing listens there: check address and port, and that the target's port is enabled.",
+    errno.ETIMEDOUT: "the target did not answer in time: check that it is up and that a rail to it works.",
+    errno.EHOSTUNREACH: "no working route to the target: check the rails and the routes to its address.",
+    errno.ENETUNREACH: "there is no route to the target: the role mptcp makes them.",
+    errno.EADDRNOTAVAIL: "host_traddr is not an address of this machine.",
+    errno.ENODEV: "host_iface is not an interface of this machine.",
+    errno.EKEYREJECTED: "the target rejected the key: check dhchap_secret on both sides.",
+    errno.EACCES: "authentication failed or is not allowed: check dhchap_secret on both sides.",
+    errno.EPERM: "this takes root (CAP_SYS_ADMIN): use become.",
+    errno.ENOKEY: "the TLS key is not in the keyring.",
+    errno.EIO: "the target refused the connect.",
+    errno.EADDRINUSE: "the host NQN is in use with another host identifier.",
+}
+
+
+class ConnectFailed(OSError):
+    """A connect that the kernel refused; strerror is why and what to do; permanent when a repetition cannot help."""
+
+    def __init__(self, code: int, why: str, permanent: bool) -> None:
+        super().__init__(code, why)
+        self.permanent = permanent
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A connection that could not be made: its name, the last refusal, and how often it was tried."""
+
+    name: str
+    error: OSError
+    attempts: int
+
+    def text(self) -> str:
+        code = errno.errorcode.get(self.error.errno or 0, str(self.error.errno))
+        times = "once" if self.attempts == 1 else f"{self.attempts} times"
+        return f"{self.name}: {code} (tried {times}): {self.error.strerror}"
+
+
+def connect(options: str, device: str = DEVICE, kernel_log: str = "/dev/kmsg") -> str:
+    """Ask for one controller and return its name, C(nvme<instance>).
+
+    An equal controller that is there already is a success and named C("").
+    Raises ConnectFailed.
+    """
+    log = _KernelLog(kernel_log)
+    try:
+        handle = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.write(handle, options.encode())
+            answer = os.read(handle, 4096).decode()
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno == errno.EALREADY:
+            return ""
+        raise _failed(error, log.lines()) from error
+    finally:
+        log.close()
+    match = re.search(r"instance=(\d+)", answer)
+    if match is None:
+        raise ConnectFailed(errno.EPROTO, f"{device} answered {answer!r}, which names no instance.", True)
+    return f"nvme{match.group(1)}"
+
+
+def _failed(error: OSError, log: Sequence[str]) -> ConnectFailed:
+    text = "; ".join(log)
+    for pattern, remedy in _ANSWERS:
+        if re.search(pattern, text):
+            return ConnectFailed(error.errno or 0, f"{remedy} (kernel: {text}).", True)
+    remedy = _REMEDIES.get(error.errno or 0, f"{os.strerror(error.errno or 0)}.")
+    said = f" (kernel: {text})" if text else ""
+    return ConnectFailed(error.errno or 0, f"{remedy[:-1]}{said}.", error.errno not in TRANSIENT)
+
+
+class _KernelLog:
+    """What the NVMe driver logs from now on; nothing where the log cannot be read."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            os.lseek(self._handle, 0, os.SEEK_END)
+        except OSError:
+            self._handle = -1
+
+    def lines(self) -> list[str]:
+        found: list[str] = []
+        while self._handle >= 0:
+            try:
+                record = os.read(self._handle, 8192)
+            except BlockingIOError:
+                break
+            except BrokenPipeError:
+                # Older records were overwritten meanwhile; the next read goes on with what is left.
+                continue
+            if not record:
+                break
+            message = record.decode(errors="replace").partition(";")[2].partition("\n")[0]
+            # A key that the kernel finds malformed is in its log; it must not get into ours.
+            if message.startswith(("nvme", "nvme_fabrics")) and "DHHC-1" not in message and message not in found:
+                found.append(message)
+        return found
+
+    def close(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+@dataclass
+class Connector:
+    """Makes connections, trying again what may only be down for now until a deadline.
+
+    timeout: seconds for all connections together. pause: seconds between two rounds.
+    """
+
+    timeout: float
+    pause: float = 1.0
+    ask: Callable[[str], str] = connect
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    failures: list[Failure] = field(default_factory=list)
+
+    def run(self, operations: Sequence[Operation]) -> list[Operation]:
+        """Perform the connects and return those that were made; the others are in failures."""
+        deadline = self.clock() + self.timeout
+        applied: list[Operation] = []
+        pending, attempt = list(operations), 0
+        while pending:
+            attempt += 1
+            made, failed = self._round(pending, attempt)
+            applied += made
+            final = [one for one in failed if getattr(one.error, "permanent", False)]
+            self.failures += final
+            waiting = {one.name for one in failed} - {one.name for one in final}
+            pending = [operation for operation in pending if operation.about in waiting]
+            if pending and self.clock() + self.pause >= deadline:
+                self.failures += [one for one in failed if one.name in waiting]
+                break
+            if pending:
+                self.sleep(self.pause)
+        return applied
+
+    def _round(self, pending: Sequence[Operation], attempt: int) -> tuple[list[Operation], list[Failure]]:
+        made, failed = [], []
+        dead: dict[str, OSError] = {}
+        for operation in pending:
+            portal = ",".join(word for word in operation.value.split(",") if word.startswith(("traddr=", "trsvcid=")))
+            try:
+                if portal in dead:
+                    # One dead target costs one timeout a round, however many subsystems it serves.
+                    raise dead[portal]
+                self.ask(operation.value)
+                made.append(operation)
+            except OSError as error:
+                if error.errno in (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH):
+                    dead[portal] = error
+                failed.append(Failure(operation.about, error, attempt))
+        return made, failed
+
+
+def explain(operation: Operation, error: OSError) -> str | None:
+    """Why an operation other than a connect was refused; None for the system's own words."""
+    if operation.verb == "run":
+        return (
+            f"{error.strerror}. The role nvme_kernel brings the kernel's modules; without it install the package that "
+            "holds the transport's module."
+        )
+    if operation.path.endswith("/iopolicy") and error.errno == errno.EINVAL:
+        return f"this kernel does not know the iopolicy {operation.value}."
+    if error.errno == errno.EACCES:
+        return "this takes root: use become."
+    return None
+
+
+def perform_other(operation: Operation) -> None:
+    """Every other operation of a plan; a controller that went away by itself is disconnected."""
+    try:
+        perform(operation)
+    except OSError as error:
+        gone = error.errno in (errno.ENOENT, errno.ENODEV) and operation.path.endswith("/delete_controller")
+        if not gone:
+            raise

@@ -1,0 +1,233 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: nvme_connections
+short_description: Converge the NVMe over Fabrics controllers of a host
+description:
+  - Makes the kernel's controllers equal to a list of connections, by writing to C(/dev/nvme-fabrics) and sysfs, without
+    nvme-cli.
+  - A controller that is there stays as it is. Timeouts are changed while it lives; what takes a new connection is done
+    only while every
+    used namespace keeps another live path.
+  - A namespace that is mounted, open, swapped on or held by device-mapper or md never loses its last path, unless its
+    subsystem is listed in
+    O(allow_disruption).
+  - One unreachable target does not keep the others from being connected; the module fails at the end and names what is
+    missing.
+  - After a success the description is saved to C(/etc/nvmeof-mptcp/host.json), which the boot unit converges to.
+author:
+  - The nvmeof.mptcp authors (@nvmeof)
+extends_documentation_fragment:
+  - nvmeof.mptcp._attributes
+options:
+  connections:
+    description:
+      - Every connection that this host shall have, an option of C(/dev/nvme-fabrics) each. What is not set is the
+        kernel's own default.
+      - Transport, address, port, subsystem and the local address and interface make a connection what it is.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      transport:
+        description: The transport. V(mptcp) takes a kernel that offers it, which the role
+          P(nvmeof.mptcp.nvme_kernel#role) sees to.
+        type: str
+        choices: [mptcp, tcp, rdma, fc, loop]
+        default: mptcp
+      traddr:
+        description: Address of the target, an IPv4 or IPv6 address for V(mptcp), V(tcp) and V(rdma).
+        type: str
+      trsvcid:
+        description: Port of the target. V(mptcp), V(tcp) and V(rdma) need it, for the kernel's default is the discovery
+          port.
+        type: str
+      subsysnqn:
+        description: NQN of the subsystem.
+        type: str
+        required: true
+      host_traddr:
+        description: Local address to connect from. With V(mptcp) it concerns the first subflow only.
+        type: str
+      host_iface:
+        description: Local interface to connect from. With V(mptcp) it concerns the first subflow only.
+        type: str
+      nr_io_queues:
+        description: Most I/O queues; the kernel takes one per CPU by default.
+        type: int
+      nr_write_queues:
+        description: Additional queues for writes alone.
+        type: int
+      nr_poll_queues:
+        description: Additional queues that are polled.
+        type: int
+      queue_size:
+        description: Entries of an I/O queue, 16 to 1024.
+        type: int
+      keep_alive_tmo:
+        description: Keep-alive timeout in seconds.
+        type: int
+      reconnect_delay:
+        description: Seconds between two tries to reconnect.
+        type: int
+      ctrl_loss_tmo:
+        description: Seconds after which a lost controller is given up and its I/O fails, V(-1) for never.
+        type: int
+      fast_io_fail_tmo:
+        description: Seconds after which I/O of a lost controller fails when no other path is left, V(-1) for never.
+        type: int
+      tos:
+        description: IP type of service, 0 to 255.
+        type: int
+      hdr_digest:
+        description: Protect PDU headers by CRC32C.
+        type: bool
+      data_digest:
+        description: Protect PDU data by CRC32C.
+        type: bool
+      disable_sqflow:
+        description: Disable submission queue flow control.
+        type: bool
+      dhchap_secret:
+        description: DH-HMAC-CHAP key of this host, in the form V(DHHC-1:0x:<base64>:).
+        type: str
+      dhchap_ctrl_secret:
+        description: DH-HMAC-CHAP key that the controller must prove, in the same form.
+        type: str
+      tls:
+        description: Use TLS. V(tcp) only.
+        type: bool
+      keyring:
+        description: Serial number of the keyring with the TLS key. V(tcp) only.
+        type: int
+      tls_key:
+        description: Serial number of the TLS key. V(tcp) only.
+        type: int
+      concat:
+        description: Derive the TLS key from the authentication. V(tcp) only.
+        type: bool
+  hostnqn:
+    description:
+      - NQN of this host. By default what C(/etc/nvme/hostnqn) says, which is written when it does not exist.
+      - A file that says otherwise is replaced only while no controller uses its name.
+    type: str
+    default: ''
+  hostid:
+    description: Host identifier, a UUID. By default what C(/etc/nvme/hostid) says, else the UUID in the NQN, else one
+      derived from the NQN.
+    type: str
+    default: ''
+  iopolicy:
+    description: How native multipath spreads I/O over the paths of the declared subsystems; unchanged when empty.
+    type: str
+    choices: ['', numa, round-robin, queue-depth]
+    default: ''
+  prune:
+    description:
+      - Which controllers that are not declared are disconnected.
+      - V(owned) are those of an earlier description; V(all) are all of this host NQN but discovery controllers; V(none)
+        are none.
+    type: str
+    choices: [owned, all, none]
+    default: owned
+  allow_disruption:
+    description: NQNs of subsystems whose used namespaces may lose their last path in this run.
+    type: list
+    elements: str
+    default: []
+  timeout:
+    description:
+      - Seconds that targets may take to become reachable, all connections together. A refusal that would be the same
+        the next time is
+        not tried again.
+    type: int
+    default: 20
+"""
+
+EXAMPLES = r"""
+- name: Connect one subsystem over all rails
+  nvmeof.mptcp.nvme_connections:
+    connections:
+      - transport: mptcp
+        traddr: 192.0.2.1
+        trsvcid: "4420"
+        subsysnqn: nqn.2026-11.org.example:vol0
+        ctrl_loss_tmo: -1
+    iopolicy: queue-depth
+
+- name: Disconnect everything that an earlier description made
+  nvmeof.mptcp.nvme_connections:
+    connections: []
+"""
+
+RETURN = r"""
+plan:
+  description: What was done, or would be done in check mode, as lines that a person could type. Secrets are asterisks.
+  returned: always
+  type: list
+  elements: str
+disconnects:
+  description: Names of the connections that were, or would be, taken down.
+  returned: success
+  type: list
+  elements: str
+controllers:
+  description: The fabrics controllers of the host after the run, as M(nvmeof.mptcp.nvme_info) returns them.
+  returned: success
+  type: list
+  elements: dict
+errors:
+  description: What is wrong with the input, or what could not be done, one entry each.
+  returned: failure
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_converge import NotConverged, converge, dump
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import IOPOLICIES, PRUNE, Invalid
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import argument_spec
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_identity import IdentityRefused
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import as_dict
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import Busy
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "connections": {"type": "list", "elements": "dict", "required": True, "options": argument_spec()},
+            "hostnqn": {"type": "str", "default": ""},
+            "hostid": {"type": "str", "default": ""},
+            "iopolicy": {"type": "str", "choices": ["", *IOPOLICIES], "default": ""},
+            "prune": {"type": "str", "choices": list(PRUNE), "default": "owned"},
+            "allow_disruption": {"type": "list", "elements": "str", "default": []},
+            "timeout": {"type": "int", "default": 20},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        outcome = converge(module.params, module.check_mode, module.params["timeout"])
+    except (Invalid, NotConverged) as error:
+        done = [operation.line() for operation in getattr(error, "applied", [])]
+        module.fail_json(msg="\n".join(error.errors), errors=error.errors, plan=done, changed=bool(done))
+    except Refused as error:
+        done = [operation.line() for operation in error.applied]
+        module.fail_json(msg=str(error), errors=[str(error)], plan=done, changed=bool(done))
+    except (Busy, IdentityRefused, OSError, ValueError) as error:
+        module.fail_json(msg=str(error), errors=[str(error)], plan=[])
+    module.exit_json(
+        changed=outcome.changed,
+        plan=[operation.line() for operation in outcome.operations],
+        disconnects=outcome.disconnects,
+        controllers=as_dict(outcome.nvme.controllers),
+        diff={"before": dump(outcome.before), "after": dump(outcome.after)},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: nvme_info
+short_description: Read the NVMe over Fabrics controllers, subsystems and namespaces of a host
+description:
+  - Returns what the kernel has, from sysfs and from the sockets, as structured data.
+  - A controller is told to be MPTCP by its sockets, because a kernel of the posted series names it C(tcp) in sysfs.
+author:
+  - The nvmeof.mptcp authors (@nvmeof)
+extends_documentation_fragment:
+  - nvmeof.mptcp._attributes.info
+options: {}
+"""
+
+EXAMPLES = r"""
+- name: Read the controllers of this host
+  nvmeof.mptcp.nvme_info:
+  register: __nvme
+"""
+
+RETURN = r"""
+hostnqn:
+  description: What C(/etc/nvme/hostnqn) says, empty when it does not exist.
+  returned: success
+  type: str
+hostid:
+  description: What C(/etc/nvme/hostid) says, empty when it does not exist.
+  returned: success
+  type: str
+controllers:
+  description: The fabrics controllers.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The kernel's name.
+      type: str
+      sample: nvme0
+    transport:
+      description: The transport that it really uses.
+      type: str
+      sample: mptcp
+    sysfs_transport:
+      description: The transport that sysfs names.
+      type: str
+    traddr:
+      description: Address of the target, in one spelling.
+      type: str
+    trsvcid:
+      description: Port of the target.
+      type: str
+    host_traddr:
+      description: Local address that was asked for, else empty.
+      type: str
+    host_iface:
+      description: Local interface that was asked for, else empty.
+      type: str
+    src_addr:
+      description: Local address of the first subflow.
+      type: str
+    subsysnqn:
+      description: NQN of the subsystem.
+      type: str
+    hostnqn:
+      description: NQN that the host uses there.
+      type: str
+    hostid:
+      description: Host identifier that the host uses there.
+      type: str
+    state:
+      description: The kernel's state.
+      type: str
+      sample: live
+    cntrltype:
+      description: Kind of controller.
+      type: str
+      sample: io
+    cntlid:
+      description: Controller identifier at the target.
+      type: int
+    queue_count:
+      description: Queues, the admin queue included; each is one connection.
+      type: int
+    options:
+      description: Timeouts in seconds, V(-1) for never.
+      type: dict
+    path:
+      description: Its folder in sysfs.
+      type: str
+    paths:
+      description: The namespaces it reaches, each with C(namespace) (the device in use), C(nsid) and C(ana_state).
+      type: list
+      elements: dict
+portals:
+  description:
+    - For every target address and port that MPTCP controllers use, the sockets behind them. Sockets are matched by
+      their remote address, so controllers of
+      one portal share the list.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    traddr:
+      description: Address of the target.
+      type: str
+    trsvcid:
+      description: Port of the target.
+      type: str
+    controllers:
+      description: Names of the controllers.
+      type: list
+      elements: str
+    queues:
+      description: Queues of these controllers together, which is the number of connections there should be.
+      type: int
+    connections:
+      description: MPTCP connections, each with C(token), C(established), C(fallback) and C(subflows); a subflow has
+        addresses, ports and byte counts.
+      type: list
+      elements: dict
+subsystems:
+  description: The subsystems, each with C(iopolicy) and its C(namespaces); sizes are in bytes, C(users) says who uses a
+    namespace.
+  returned: success
+  type: list
+  elements: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_identity import find
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_report import report
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import read
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    try:
+        module.exit_json(changed=False, hostnqn=find().hostnqn, hostid=find().hostid, **report(read()))
+    except OSError as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()
