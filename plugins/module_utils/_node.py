@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any, Callable
+from typing import Any, Callable, Iterable
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _connections_converge,
@@ -17,7 +17,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
 )
 
 # A slice's boot() converges to its saved description and returns the lines of what it did.
-_BOOT: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+_BOOT: dict[str, Callable[[dict[str, Any]], Iterable[str]]] = {
     "mptcp": _mptcp_converge.boot,
     "target": _nvmet_converge.boot,
     "host": _connections_converge.boot,
