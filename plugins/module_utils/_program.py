@@ -14,9 +14,11 @@ import os
 import sys
 import tempfile
 import zipfile
-from importlib import import_module
 
-PACKAGE = "ansible_collections.nvmeof.mptcp.plugins.module_utils"
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _node
+
+# Importing the entry point imports, and makes Ansible ship, everything that the program is made of.
+PACKAGE = _node.__name__.rpartition(".")[0]
 #: Where the boot units find it.
 PATH = "/usr/local/lib/nvmeof-mptcp/nvmeof-mptcp.pyz"
 _SHEBANG = b"#!/usr/bin/python3\n"
@@ -31,7 +33,6 @@ _DATE = (2026, 1, 1, 0, 0, 0)
 
 def sources() -> dict[str, str]:
     """Path in the archive to source text of everything that the node program imports."""
-    import_module(f"{PACKAGE}._node")
     found = {"__main__.py": _MAIN}
     for name in sorted(sys.modules):
         if name.startswith(f"{PACKAGE}._"):

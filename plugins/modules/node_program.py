@@ -8,10 +8,10 @@ DOCUMENTATION = r"""
 module: node_program
 short_description: Install the program that converges a node at boot and on events
 description:
-  - configfs, MPTCP endpoints and controllers are gone after a reboot. The boot units of this collection run one small program that
-    converges the node to the descriptions saved under C(/etc/nvmeof-mptcp).
-  - The program is a zipapp made of the same files that run in the collection's modules, so that boot takes the code path of the playbook.
-    It needs the Python standard library only.
+  - configfs, MPTCP endpoints and controllers are gone after a reboot. The boot units of this collection run one small
+    program that converges the node to the descriptions saved under C(/etc/nvmeof-mptcp).
+  - The program is a zipapp made of the same files that run in the collection's modules, so that boot takes the code
+    path of the playbook. It needs the Python standard library only.
 author:
   - The nvmeof.mptcp authors (@nvmeof)
 extends_documentation_fragment:
@@ -39,7 +39,6 @@ sha256:
 import hashlib
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _node  # noqa: F401 - shipped, for the program is made of it
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._program import PATH, build, digest, install
 
 

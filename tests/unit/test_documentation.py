@@ -100,7 +100,9 @@ def test_role_defaults_are_its_argument_specs(role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_tasks_see_the_role_s_own_variables_alone(role: str) -> None:
     for path in (ROOT / "roles" / role / "tasks").glob("*.yml"):
-        assert not re.findall(r"\b(?:fabric_\w+|groups\b)", path.read_text()), f"{path.name}: only defaults may read these"
+        assert not re.findall(r"\b(?:fabric_\w+|groups\b)", path.read_text()), (
+            f"{path.name}: only defaults may read these"
+        )
 
 
 def test_forbidden_constructs_are_absent() -> None:

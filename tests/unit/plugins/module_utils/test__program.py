@@ -1,0 +1,41 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The node program is a file that runs by itself, made of the sources that the modules run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _program
+
+
+def test_equal_sources_give_equal_bytes() -> None:
+    assert _program.build() == _program.build()
+
+
+def test_program_runs_without_the_collection_and_without_ansible(tmp_path: Path) -> None:
+    path = tmp_path / "nvmeof-mptcp.pyz"
+    _program.install(_program.build(), str(path))
+    assert path.stat().st_mode & 0o777 == 0o755
+    # -I: neither the environment nor the current folder may lend it a module; the virtual environment has Ansible.
+    base = Path(sys.base_prefix) / "bin/python3"
+    run = [str(base), "-I", str(path)]
+    result = subprocess.run([*run, "converge", "--help"], check=False, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "{mptcp,target,host}" in result.stdout
+    result = subprocess.run([*run, "converge", "everything"], check=False, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "invalid choice" in result.stderr
+
+
+def test_nothing_of_ansible_is_inside() -> None:
+    sources = _program.sources()
+    assert sources["__main__.py"]
+    for path, text in sources.items():
+        assert "from ansible.module_utils" not in text, path
+
+
+def test_digest_of_an_absent_program(tmp_path: Path) -> None:
+    assert _program.digest(str(tmp_path / "absent")) is None
