@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from typing import Any, Dict, List
+from typing import Any
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _netlink
 
@@ -33,7 +33,7 @@ class NoMptcp(OSError):
         super().__init__(errno.EPROTONOSUPPORT, "the running kernel has no MPTCP (CONFIG_MPTCP): boot one that has it")
 
 
-def endpoints(interfaces: Dict[int, str]) -> List[Dict[str, Any]]:
+def endpoints(interfaces: dict[int, str]) -> list[dict[str, Any]]:
     """Every endpoint as {address, id, flags, dev, port}; dev is empty without one and C(if7) for a NIC that is gone.
 
     interfaces: names by index.
@@ -41,7 +41,7 @@ def endpoints(interfaces: Dict[int, str]) -> List[Dict[str, Any]]:
     return [_endpoint(answer[_ATTR_ADDR], interfaces) for answer in _ask(_GET_ADDR, dump=True) if _ATTR_ADDR in answer]
 
 
-def _endpoint(nested: bytes, interfaces: Dict[int, str]) -> Dict[str, Any]:
+def _endpoint(nested: bytes, interfaces: dict[int, str]) -> dict[str, Any]:
     found = dict(_netlink.attributes(nested))
     family, raw = (socket.AF_INET, found[_ADDR_V4]) if _ADDR_V4 in found else (socket.AF_INET6, found[_ADDR_V6])
     flags = struct.unpack("=I", found.get(_ADDR_FLAGS, b"\0" * 4))[0]
@@ -55,7 +55,7 @@ def _endpoint(nested: bytes, interfaces: Dict[int, str]) -> Dict[str, Any]:
     }
 
 
-def limits() -> Dict[str, int]:
+def limits() -> dict[str, int]:
     """C(subflows) and C(add_addr_accepted), each per connection."""
     answer = _ask(_GET_LIMITS)[0]
     return {
@@ -64,7 +64,7 @@ def limits() -> Dict[str, int]:
     }
 
 
-def _ask(command: int, dump: bool = False) -> List[Dict[int, bytes]]:
+def _ask(command: int, dump: bool = False) -> list[dict[int, bytes]]:
     try:
         return _netlink.generic(FAMILY, command, dump=dump)
     except FileNotFoundError:

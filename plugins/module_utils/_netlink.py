@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterator
 
 NETLINK_SOCK_DIAG = 4
 NETLINK_GENERIC = 16
@@ -40,7 +40,7 @@ def attribute(kind: int, value: bytes) -> bytes:
     return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + b"\0" * (-len(value) % 4)
 
 
-def attributes(payload: bytes) -> Iterator[Tuple[int, bytes]]:
+def attributes(payload: bytes) -> Iterator[tuple[int, bytes]]:
     """The attributes of a payload, in order, as (type, value)."""
     while len(payload) >= _ATTRIBUTE.size:
         length, kind = _ATTRIBUTE.unpack_from(payload)
@@ -50,7 +50,7 @@ def attributes(payload: bytes) -> Iterator[Tuple[int, bytes]]:
         payload = payload[(length + 3) & ~3 :]
 
 
-def split(data: bytes) -> Iterator[Tuple[int, bytes]]:
+def split(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The messages of one datagram as (type, payload)."""
     while len(data) >= _HEADER.size:
         length, kind, _flags, _sequence, _port = _HEADER.unpack_from(data)
@@ -58,10 +58,10 @@ def split(data: bytes) -> Iterator[Tuple[int, bytes]]:
         data = data[(length + 3) & ~3 :]
 
 
-def request(protocol: int, kind: int, payload: bytes, dump: bool = False) -> List[bytes]:
+def request(protocol: int, kind: int, payload: bytes, dump: bool = False) -> list[bytes]:
     """Send one request and return the payloads of its answers; raises OSError with the kernel's errno."""
     flags = NLM_F_REQUEST | (NLM_F_DUMP if dump else NLM_F_ACK)
-    answers: List[bytes] = []
+    answers: list[bytes] = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol) as channel:
         channel.settimeout(10)
         channel.bind((0, 0))
@@ -80,7 +80,7 @@ def _raise(body: bytes) -> None:
         raise OSError(code, os.strerror(code))
 
 
-def generic(family: str, command: int, version: int = 1, payload: bytes = b"", dump: bool = False) -> List[Attributes]:
+def generic(family: str, command: int, version: int = 1, payload: bytes = b"", dump: bool = False) -> list[Attributes]:
     """One command of a generic netlink family; raises OSError, ENOENT when the kernel has no such family."""
     name = attribute(_CTRL_ATTR_FAMILY_NAME, family.encode() + b"\0")
     found = request(NETLINK_GENERIC, _GENL_ID_CTRL, _GENL.pack(_CTRL_CMD_GETFAMILY, 1, 0) + name)

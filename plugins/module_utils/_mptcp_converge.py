@@ -1,0 +1,134 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""Bring the network to a description; the one code path of the module, of boot and of events."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from typing import Any
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_actual, _mptcp_plan, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_locate import locate
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, apply
+
+SLICE = "mptcp"
+#: How long boot waits for the NICs of the description to be up with their addresses, in seconds.
+BOOT_WAIT = 30.0
+#: The limit that every kernel with MPTCP allows (MPTCP_PM_ADDR_MAX before it was raised to 64).
+_LIMIT_EVERYWHERE = 8
+
+
+class TooManyRails(Exception):
+    """The running kernel allows fewer subflows per connection than the description needs."""
+
+
+class NotConverged(Exception):
+    """Everything was applied and yet something differs: the kernel ignored a value, or another program works on it."""
+
+
+_REMEDIES = (
+    ("limit greater than maximum", "the running kernel allows fewer subflows; use fewer rails or a newer kernel."),
+    ("too many addresses or duplicate", "the endpoint table is full, or another program added this address just now."),
+    ("Nexthop has invalid gateway", "its NIC has no address in the network of that next hop."),
+    ("Network is unreachable", "its NIC is down or has no address in that network."),
+    ("Operation not permitted", "run it as root (become: true)."),
+)
+
+
+def explain(operation: Operation, error: OSError) -> str | None:
+    """What a refusal means, or None for the system's own words."""
+    said = error.strerror or ""
+    for words, remedy in _REMEDIES:
+        if words in said:
+            return f"{said} - {remedy}"
+    if "File exists" in said and operation.argv[1:2] == ("route",):
+        return f"{said} - a route that is not ours has this destination and metric: remove it, or change its metric."
+    if operation.verb == "write" and isinstance(error, FileNotFoundError):
+        return "the running kernel has no such sysctl; a kernel that can carry NVMe over MPTCP (Linux 7.0) has it."
+    return None
+
+
+def converge(description: dict[str, Any], check: bool = False, boot: bool = False) -> dict[str, Any]:
+    """Make the network as described, or with check say what that would take.
+
+    description: what the filter P(nvmeof.mptcp.mptcp_plan#filter) returns.
+    boot: the description is the saved one, so nothing is saved.
+    Returns the result of M(nvmeof.mptcp.mptcp_endpoints). A rail without a usable NIC holds up no other; it is named in
+    C(missing). Raises OSError, TooManyRails, Refused, NotConverged.
+    """
+    # The file of the lock is created by taking it, and a check writes nothing.
+    with contextlib.nullcontext() if check else _state.lock():
+        owned = _state.owned(SLICE)
+        actual, plan = _plan(description, owned)
+        _probe_limit(description, plan)
+        saves = not boot and (
+            _state.would_save(SLICE, description) or sorted(owned) != sorted(_mptcp_plan.names(description))
+        )
+        if not check:
+            _apply(description, plan, owned, boot)
+    found, problems = locate(description["rails"], actual["interfaces"])
+    return {
+        "changed": bool(plan.operations) or saves,
+        "plan": [operation.line() for operation in plan.operations],
+        "interfaces": found,
+        "missing": [f"{rail}: {problem}" for rail, problem in problems.items()],
+        "foreign_endpoints": _mptcp_plan.foreign(description, actual, owned),
+        "resets": plan.resets,
+        "diff": {"before": _text(plan.before), "after": _text(plan.after)},
+    }
+
+
+def _plan(description: dict[str, Any], owned: list[str]) -> tuple[dict[str, Any], _mptcp_plan.Plan]:
+    actual = _mptcp_actual.read()
+    found, _problems = locate(description["rails"], actual["interfaces"])
+    values = {path: _mptcp_actual.read_sysctl(path) for path in _mptcp_plan.sysctls(description, found)}
+    return actual, _mptcp_plan.make(description, actual, values, owned)
+
+
+def _apply(description: dict[str, Any], plan: _mptcp_plan.Plan, owned: list[str], boot: bool) -> None:
+    names = _mptcp_plan.names(description)
+    _state.own(SLICE, sorted({*owned, *names}))
+    apply(plan.operations, explain)
+    if plan.operations:
+        left = _plan(description, owned)[1].operations
+        if left:
+            lines = "; ".join(operation.line() for operation in left)
+            raise NotConverged(f"the kernel accepted the whole plan, but these are still needed: {lines}")
+    _state.own(SLICE, names)
+    if not boot:
+        _state.save(SLICE, description)
+
+
+def _probe_limit(description: dict[str, Any], plan: _mptcp_plan.Plan) -> None:
+    # The kernel tells its maximum only by refusing: it is asked in an empty network namespace, which changes nothing.
+    wanted = description["limits"]["subflows"]
+    if wanted <= _LIMIT_EVERYWHERE or not any(operation.about == "limits" for operation in plan.operations):
+        return
+    argv = ["unshare", "--net", "ip", "mptcp", "limits", "set", "subflows", str(wanted)]
+    result = subprocess.run(argv, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if result.returncode:
+        rails = len(description["rails"])
+        raise TooManyRails(
+            f"{rails} rails need a limit of {wanted} subflows per connection, two per rail, and the running kernel "
+            f"refuses it ({result.stderr.strip()}): use fewer rails or a newer kernel (Linux 7.2 allows 64)"
+        )
+
+
+def _text(lines: dict[str, str]) -> str:
+    return "".join(f"{line}\n" for _key, line in sorted(lines.items()))
+
+
+def boot(description: dict[str, Any], wait: float = BOOT_WAIT) -> list[str]:
+    """Converge after a boot, when NICs may still be coming up; the lines for the journal."""
+    deadline = time.monotonic() + wait
+    while True:
+        links = _mptcp_actual.interfaces(_mptcp_actual.ip_json("address", "show"))
+        problems = locate(description["rails"], links)[1]
+        if not problems or time.monotonic() >= deadline:
+            break
+        time.sleep(0.2)
+    result = converge(description, boot=True)
+    return [*result["plan"], *(f"not usable: {problem}" for problem in result["missing"])] or ["as described"]
