@@ -1,17 +1,61 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The filter that judges a deployment; the logic is in plugin_utils."""
+"""The filter that judges a deployment from what the tasks of verify.yml registered; the logic is in plugin_utils."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._proof import proof
+from ansible.errors import AnsibleFilterError
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._proof import proof, ready
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._rails import BadFabric, machine_rails
+
+
+def _read_by(hostvars: Mapping[str, Any], host: str, targets: Iterable[str], variable: str) -> list[str]:
+    """This host and the targets; one that a --limit left out is not looked at."""
+    return [name for name in dict.fromkeys([host, *targets]) if variable in hostvars[name]]
+
+
+def of_start(
+    hostvars: Mapping[str, Any],
+    host: str,
+    targets: Iterable[str],
+    planned: Sequence[Mapping[str, Any]],
+    controllers: Sequence[Mapping[str, Any]],
+) -> list[str]:
+    """Problems that keep a run on this host from starting."""
+    transports = {
+        name: hostvars[name]["proof_transport"] for name in _read_by(hostvars, host, targets, "proof_transport")
+    }
+    return ready(host, planned, controllers, transports)
+
+
+def of_run(
+    hostvars: Mapping[str, Any],
+    host: str,
+    targets: Iterable[str],
+    networks: Any,
+    planned: Sequence[Mapping[str, Any]],
+    controllers: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The judgement of a run on this host."""
+    try:
+        machines = {
+            name: {
+                "before": hostvars[name]["proof_before"],
+                "after": hostvars[name]["proof_after"],
+                "rails": machine_rails(networks, hostvars, name),
+            }
+            for name in _read_by(hostvars, host, targets, "proof_after")
+        }
+    except BadFabric as error:
+        raise AnsibleFilterError(str(error)) from error
+    return proof(host, machines[host]["rails"], planned, controllers, machines)
 
 
 class FilterModule:
     """Filters of the collection."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"proof": proof}
+        return {"proof_of_run": of_run, "proof_of_start": of_start}

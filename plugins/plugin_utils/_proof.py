@@ -26,11 +26,11 @@ def proof(
     """Judge one host.
 
     rails: the host's rails as machine_rails gives them. planned: the controllers that the description asks for.
-    controllers: those that the host has. machines: for this host and each target {before, after, rails, transport},
-    where before and after are mptcp_info and transport is nvme_transport_info.
+    controllers: those that the host has. machines: for this host and each target {before, after, rails}, where before
+    and after are mptcp_info.
     Returns table (lines to print), problems (one sentence each, empty when the proof holds) and shares (rail to 0..1).
     """
-    problems = [*_transports(machines), *_controllers(host, planned, controllers)]
+    problems: list[str] = []
     portals = sorted({(one["traddr"], str(one["trsvcid"])) for one in planned if one["transport"] == "mptcp"})
     lines = [f"{'controller':12}{'transport':11}{'state':8}{'queues':8}address"]
     for one in controllers:
@@ -63,12 +63,25 @@ def proof(
     return {"table": lines, "problems": list(dict.fromkeys(problems)), "shares": shares}
 
 
-def _transports(machines: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def ready(
+    host: str,
+    planned: Sequence[Mapping[str, Any]],
+    controllers: Sequence[Mapping[str, Any]],
+    transports: Mapping[str, Mapping[str, Any]],
+) -> list[str]:
+    """Why a run on this host would prove nothing, or hang on a path that is away; empty when it can start.
+
+    transports: nvme_transport_info of this host and of each target.
+    """
+    return [*_transports(transports), *_controllers(host, planned, controllers)]
+
+
+def _transports(transports: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [
-        f"{name} does not offer the transport mptcp (kernel {one['transport']['kernel_release']}): the modules or the "
-        "kernel that bring it are not loaded there; run site.yml, whose role nvme_kernel installs them"
-        for name, one in machines.items()
-        if not one["transport"]["offered"]
+        f"{name} does not offer the transport mptcp (kernel {transport['kernel_release']}): the modules or the kernel "
+        "that bring it are not loaded there; run site.yml, whose role nvme_kernel installs them"
+        for name, transport in transports.items()
+        if not transport["offered"]
     ]
 
 

@@ -8,12 +8,13 @@ import copy
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._proof import proof
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._proof import proof, ready
 
 NQN = "nqn.2026-11.org.example:vol0"
 PLANNED = [{"transport": "mptcp", "traddr": "10.10.255.1", "trsvcid": "4420", "subsysnqn": NQN}]
 CONTROLLERS = [{**PLANNED[0], "name": "nvme0", "state": "live", "queue_count": 3}]
 RAILS = range(4)
+TRANSPORTS = {name: {"offered": True, "kernel_release": "7.2.12"} for name in ("host1", "target1")}
 
 
 def rails(number: int) -> list[dict[str, str]]:
@@ -41,14 +42,13 @@ def machines() -> dict[str, dict[str, Any]]:
             "before": reading(0, number),
             "after": reading(1, number),
             "rails": rails(number),
-            "transport": {"offered": True, "kernel_release": "7.2.12"},
         }
         for name, number in (("host1", 101), ("target1", 1))
     }
 
 
-def judge(fabric: dict[str, dict[str, Any]], controllers: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    return proof("host1", rails(101), PLANNED, CONTROLLERS if controllers is None else controllers, fabric)
+def judge(fabric: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return proof("host1", rails(101), PLANNED, CONTROLLERS, fabric)
 
 
 def test_fabric_as_planned_has_no_problem() -> None:
@@ -103,10 +103,6 @@ def plain_tcp_queue(fabric: dict[str, dict[str, Any]]) -> None:
     del fabric["host1"]["after"]["connections"][0]
 
 
-def no_modules(fabric: dict[str, dict[str, Any]]) -> None:
-    fabric["target1"]["transport"] = {"offered": False, "kernel_release": "7.2.12"}
-
-
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -119,7 +115,6 @@ def no_modules(fabric: dict[str, dict[str, Any]]) -> None:
         (fell_back_now, ["fell back to plain TCP"]),
         (fell_back_meanwhile, ["target1: MPCapableFallbackACK rose by 1"]),
         (plain_tcp_queue, ["2 MPTCP connections", "3 queues"]),
-        (no_modules, ["target1 does not offer the transport mptcp", "7.2.12"]),
     ],
 )
 def test_each_damage_is_named(damage: Callable[[dict[str, dict[str, Any]]], None], words: list[str]) -> None:
@@ -139,7 +134,19 @@ def test_each_damage_is_named(damage: Callable[[dict[str, dict[str, Any]]], None
     ],
 )
 def test_controllers_that_are_not_as_planned(controllers: list[dict[str, Any]], words: str) -> None:
-    assert any(words in problem for problem in judge(machines(), controllers)["problems"])
+    [problem] = ready("host1", PLANNED, controllers, TRANSPORTS)
+    assert words in problem
+
+
+def test_fabric_that_is_ready() -> None:
+    assert ready("host1", PLANNED, CONTROLLERS, TRANSPORTS) == []
+
+
+@pytest.mark.parametrize("machine", ["host1", "target1"])
+def test_machine_without_the_transport_is_named(machine: str) -> None:
+    transports = {**TRANSPORTS, machine: {"offered": False, "kernel_release": "7.2.12"}}
+    [problem] = ready("host1", PLANNED, CONTROLLERS, transports)
+    assert f"{machine} does not offer the transport mptcp (kernel 7.2.12)" in problem
 
 
 def test_run_without_bytes_proves_nothing() -> None:
