@@ -1,0 +1,32 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters for hosts: their connections and the load that proves them; the logic is in plugin_utils."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _connections, _fio_jobs, _identity
+
+
+def _told(function: Callable[..., Any]) -> Callable[..., Any]:
+    def told(*arguments: Any, **options: Any) -> Any:
+        try:
+            return function(*arguments, **options)
+        except ValueError as error:
+            raise AnsibleFilterError(str(error)) from error
+
+    return told
+
+
+class FilterModule:
+    """Filters of the collection."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "fio_jobs": _told(_fio_jobs.fio_jobs),
+            "nvme_connections": _told(_connections.nvme_connections),
+            "nvme_hostnqn": _told(_identity.hostnqn),
+        }

@@ -1,0 +1,55 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this plugin util is PRIVATE to the collection.
+"""The connections of a host, derived from the subsystems of the fabric and the targets that serve them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import UnknownHost, hostnqn
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._mptcp_network import service_address
+
+
+def nvme_connections(
+    subsystems: Sequence[Mapping[str, Any]],
+    host: str,
+    targets: Iterable[str],
+    hostvars: Mapping[str, Any],
+    **options: Any,
+) -> list[dict[str, Any]]:
+    """One connection for each target that serves a subsystem which allows the host.
+
+    subsystems: as fabric_subsystems describes them; one without C(targets) is served by every target.
+    host: inventory name of the host. targets: inventory names of the targets. options: written into every connection.
+    Raises BadFabric for a target without fabric_service_address, UnknownHost for a host without a known NQN.
+    """
+    own = hostnqn(host, hostvars)
+    return [
+        {
+            "transport": "mptcp",
+            "traddr": service_address(hostvars, target),
+            "subsysnqn": subsystem["nqn"],
+            **options,
+        }
+        for target in targets
+        for subsystem in subsystems
+        if target in subsystem.get("targets", [target]) and _allows(subsystem, host, own, hostvars)
+    ]
+
+
+def _allows(subsystem: Mapping[str, Any], host: str, own: str, hostvars: Mapping[str, Any]) -> bool:
+    if subsystem.get("allow_any_host"):
+        return True
+    return any(
+        entry in (host, own) or _nqn_of(entry, hostvars) == own for entry in subsystem.get("allowed_hosts") or []
+    )
+
+
+def _nqn_of(entry: str, hostvars: Mapping[str, Any]) -> str | None:
+    try:
+        return hostnqn(entry, hostvars)
+    except UnknownHost:
+        # Another machine whose facts this run has no need of; the target's own check names a misspelt one.
+        return None

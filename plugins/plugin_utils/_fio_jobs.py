@@ -1,0 +1,93 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this plugin util is PRIVATE to the collection.
+"""The fio job file of the proof: every namespace is read, only those marked C(scratch) are written.
+
+A device is known by subsystem NQN, namespace identifier and UUID as the kernel reports them, never by its name in /dev.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import derived_uuid
+
+# Direct, or the page cache of the host is measured; 128 KiB is the kernel's usual largest request over TCP.
+_GLOBAL = """\
+[global]
+ioengine=libaio
+direct=1
+bs=128k
+iodepth=16
+randrepeat=1
+"""
+# verify reads back what it wrote and compares; the first difference ends the run.
+_WRITE = "rw=write\nverify=crc32c\ndo_verify=1\nverify_fatal=1\n"
+# fio opens the device read-only then.
+_READ = "rw=read\nreadonly=1\n"
+
+
+class Unsafe(ValueError):
+    """A namespace that is missing, or that must not be written; the text says which, why and what to do."""
+
+
+def fio_jobs(
+    subsystems: Sequence[Mapping[str, Any]],
+    connections: Sequence[Mapping[str, Any]],
+    info: Mapping[str, Any],
+    mib: int = 64,
+) -> str:
+    """The job file for the namespaces that a host is connected to; an empty text when it has none.
+
+    subsystems: as fabric_subsystems describes them. connections: the planned ones of this host.
+    info: what nvme_info returned there. mib: MiB to read of each namespace, and to write where that is allowed.
+    Raises Unsafe.
+    """
+    wanted = {connection["subsysnqn"] for connection in connections}
+    found = {one["subsysnqn"]: one for one in info["subsystems"]}
+    writes: list[str] = []
+    reads: list[str] = []
+    problems: list[str] = []
+    for subsystem in subsystems:
+        if subsystem["nqn"] not in wanted:
+            continue
+        for namespace in subsystem["namespaces"]:
+            try:
+                device = _device(subsystem["nqn"], namespace, found.get(subsystem["nqn"]))
+            except Unsafe as error:
+                problems.append(str(error))
+                continue
+            size = min(mib << 20, device["size"])
+            name = f"{subsystem['nqn']}-{namespace['nsid']}".replace(":", "-")
+            common = f"filename=/dev/{device['name']}\nsize={size}\n"
+            # One after the other: writes are verified before anything else is read.
+            if namespace.get("scratch"):
+                writes.append(f"[write-{name}]\nstonewall\n{_WRITE}{common}")
+            reads.append(f"[read-{name}]\nstonewall\n{_READ}{common}")
+    if problems:
+        raise Unsafe("; ".join(problems))
+    return "\n".join([_GLOBAL, *writes, *reads]) if reads else ""
+
+
+def _device(nqn: str, namespace: Mapping[str, Any], found: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What the kernel has for a described namespace. Raises Unsafe."""
+    nsid = namespace["nsid"]
+    here = [one for one in (found or {"namespaces": []})["namespaces"] if one["nsid"] == nsid]
+    if not here:
+        raise Unsafe(f"{nqn} namespace {nsid} is not on this host: its controller is missing or lost")
+    device: Mapping[str, Any] = here[0]
+    if not namespace.get("scratch"):
+        return device
+    expected = str(namespace.get("uuid") or derived_uuid("namespace", nqn, nsid)).lower()
+    if str(device["uuid"]).lower() != expected:
+        raise Unsafe(
+            f"{nqn} namespace {nsid} is marked scratch, but /dev/{device['name']} has the UUID "
+            f"{device['uuid'] or 'none'} and not {expected}: it is another namespace and is not written"
+        )
+    if device["users"]:
+        raise Unsafe(
+            f"{nqn} namespace {nsid} is marked scratch, but /dev/{device['name']} is {', '.join(device['users'])}: "
+            "remove scratch from it, or stop using it"
+        )
+    return device

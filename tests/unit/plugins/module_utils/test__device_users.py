@@ -1,0 +1,55 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nvme_tree
+import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_users import users
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    nvme_tree.subsystem(tmp_path)
+    nvme_tree.write(tmp_path / "sys/class/block/nvme0n1/nvme0n1p1")
+    nvme_tree.write(tmp_path / "sys/class/block/nvme0n1p1", dev="259:7")
+    nvme_tree.write(tmp_path / "proc/self", mountinfo="21 1 8:1 / / rw - ext4 /dev/sda1 rw")
+    return tmp_path
+
+
+def test_nobody(root: Path) -> None:
+    assert users("nvme0n1", str(root)) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("30 21 259:1 / /srv/a\\040b rw shared:1 - xfs /dev/nvme0n1 rw", ["mounted on /srv/a b"]),
+        ("30 21 259:7 / /srv rw - xfs /dev/nvme0n1p1 rw", ["mounted on /srv"]),
+        ("30 21 0:45 / /srv rw - btrfs /dev/nvme0n1p1 rw", ["mounted on /srv"]),
+        ("30 21 259:11 / /srv rw - xfs /dev/nvme0n11 rw", []),
+    ],
+)
+def test_mounts(root: Path, line: str, found: list[str]) -> None:
+    nvme_tree.write(root / "proc/self", mountinfo=line)
+    assert users("nvme0n1", str(root)) == found
+
+
+def test_holders_and_swap(root: Path) -> None:
+    nvme_tree.write(root / "sys/class/block/nvme0n1/holders/dm-0")
+    nvme_tree.write(root / "sys/class/block/dm-0/dm", name="vg-data")
+    nvme_tree.write(root / "sys/class/block/nvme0n1p1/holders/md127")
+    nvme_tree.write(root / "proc", swaps="Filename Type Size\n/dev/nvme0n1p1 partition 8")
+    assert users("nvme0n1", str(root)) == ["held by vg-data (dm-0)", "held by md127", "swap on /dev/nvme0n1p1"]
+
+
+def test_a_process_that_has_it_open(root: Path) -> None:
+    # The null device stands for the namespace: its number is known and it can be linked to.
+    nvme_tree.write(root / "sys/class/block/nvme0n1", dev="1:3")
+    nvme_tree.write(root / "proc/42", comm="fio")
+    (root / "proc/42/fd").mkdir()
+    (root / "proc/42/fd/3").symlink_to("/dev/null")
+    (root / "proc/42/fd/4").symlink_to("/dev/zero")
+    assert users("nvme0n1", str(root)) == ["open by fio (pid 42)"]

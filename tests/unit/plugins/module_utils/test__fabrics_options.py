@@ -1,0 +1,141 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _fabrics_options as options
+from hypothesis import given
+from hypothesis import strategies as st
+
+NQN = "nqn.2026-11.org.example:vol0"
+SECRET = "DHHC-1:01:bm90IGEgcmVhbCBrZXksIG9ubHkgYSB0ZXN0IG9uZSEhISEhISE=:"
+GOOD = {"transport": "mptcp", "traddr": "192.0.2.1", "trsvcid": "4420", "subsysnqn": NQN}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"tls": True}, "tls is True, which the transport mptcp does not know"),
+        ({"keyring": 5}, "the kernel has no TLS for MPTCP"),
+        ({"tls_key": 5}, "tls_key is 5, which the transport mptcp does not know"),
+        ({"concat": True, "dhchap_secret": SECRET}, "concat is True, which the transport mptcp does not know"),
+        ({"transport": "quic"}, "transport is 'quic'; it must be one of mptcp, tcp, rdma, fc, loop"),
+        ({"transport": "loop", "ctrl_loss_tmo": 5}, "ctrl_loss_tmo is 5, which the transport loop does not know"),
+        ({"transport": "rdma", "host_iface": "ib0"}, "use mptcp or tcp"),
+        ({"transport": "fc", "trsvcid": None}, "host_traddr is missing; the transport fc needs it"),
+        ({"trsvcid": None}, "trsvcid is missing"),
+        ({"traddr": None}, "traddr is missing"),
+        ({"traddr": "target1"}, "traddr is 'target1'; it must be an IPv4 or IPv6 address"),
+        ({"traddr": "192.0.2.300"}, "it must be an IPv4 or IPv6 address"),
+        ({"trsvcid": "70000"}, "from 1 to 65535"),
+        ({"trsvcid": "nvme"}, "it must be a port number"),
+        ({"subsysnqn": "vol0"}, "an NQN starts with nqn."),
+        ({"subsysnqn": "nqn.2026-11.org.example:" + "x" * 220}, "at most 223 bytes"),
+        ({"subsysnqn": NQN + ",tls"}, "without a comma"),
+        ({"host_iface": "eth0,duplicate_connect"}, "without a comma"),
+        ({"reconnect_delay": 0}, "reconnect_delay is 0; it must be from 1"),
+        ({"ctrl_loss_tmo": -2}, "from -1"),
+        ({"queue_size": 8}, "from 16 to 1024"),
+        ({"tos": 256}, "from 0 to 255"),
+        ({"nr_io_queues": "four"}, "must be a whole number"),
+        ({"hdr_digest": "yes"}, "must be true or false"),
+        ({"ctrl_loss_tmo": 5, "fast_io_fail_tmo": 10}, "longer than ctrl_loss_tmo"),
+        ({"dhchap_ctrl_secret": SECRET}, "without dhchap_secret"),
+        ({"kato": 5}, "'kato' is no option of /dev/nvme-fabrics"),
+    ],
+)
+def test_refusals_name_the_option_the_value_and_the_remedy(changed: dict, message: str) -> None:
+    found = options.errors({**GOOD, **changed})
+    assert any(message in error for error in found), found
+
+
+def test_a_malformed_secret_is_refused_and_not_shown() -> None:
+    found = options.errors({**GOOD, "dhchap_secret": "hunter2"})
+    assert found
+    assert "hunter2" not in " ".join(found)
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        GOOD,
+        {**GOOD, "hdr_digest": True, "data_digest": True, "host_iface": "rail0", "tos": 8, "nr_io_queues": 4},
+        {**GOOD, "transport": "tcp", "tls": True, "tls_key": 7, "keyring": 3},
+        {**GOOD, "transport": "tcp", "concat": True, "dhchap_secret": SECRET},
+        {"transport": "loop", "subsysnqn": NQN},
+        {"transport": "fc", "traddr": "nn-0x1:pn-0x2", "host_traddr": "nn-0x3:pn-0x4", "subsysnqn": NQN},
+    ],
+)
+def test_what_the_kernel_takes_is_accepted(connection: dict) -> None:
+    assert options.errors(connection) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("2001:DB8:0:0::1", "2001:db8::1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("fe80::1%rail0", "fe80::1%rail0"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("nn-0x1:pn-0x2", "nn-0x1:pn-0x2"),
+    ],
+)
+def test_one_spelling_for_an_address(text: str, normal: str) -> None:
+    assert options.normalise_address(text) == normal
+    assert options.normalise_address(normal) == normal
+
+
+def test_text_for_the_kernel_and_for_people() -> None:
+    connection = {**GOOD, "dhchap_secret": SECRET, "hdr_digest": True, "data_digest": False, "keep_alive_tmo": 5}
+    written = options.render(connection, "nqn.2026-11.org.example:h", "id")
+    assert written == (
+        f"transport=mptcp,traddr=192.0.2.1,trsvcid=4420,nqn={NQN},keep_alive_tmo=5,hdr_digest,dhchap_secret={SECRET},"
+        "hostnqn=nqn.2026-11.org.example:h,hostid=id"
+    )
+    shown = options.render(connection, "nqn.2026-11.org.example:h", "id", hide=True)
+    assert shown == written.replace(SECRET, "********")
+
+
+def test_a_name_has_everything_that_identifies() -> None:
+    assert options.name_of(GOOD) == f"mptcp 192.0.2.1:4420 {NQN}"
+    v6 = {**GOOD, "traddr": "2001:db8::1", "host_iface": "rail0"}
+    assert options.name_of(v6) == f"mptcp [2001:db8::1]:4420 {NQN} host_iface=rail0"
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([name for name in sorted(options.BY_NAME) if not name.endswith("traddr")]),
+        st.one_of(st.none(), st.text("abc0:", max_size=3), st.booleans()),
+    ),
+    st.one_of(st.none(), st.ip_addresses().map(str)),
+)
+def test_normal_form_is_idempotent(connection: dict, address: str | None) -> None:
+    connection = {**connection, "traddr": address}
+    once = options.normalise(connection)
+    assert options.normalise(once) == once
+
+
+@given(
+    st.fixed_dictionaries(
+        {"transport": st.sampled_from(sorted(options.MODULES)), "subsysnqn": st.just(NQN)},
+        optional={
+            option.name: {
+                "int": st.integers(-3, 70000),
+                "bool": st.booleans(),
+                "str": st.text(alphabet="abc09.:,= \n", max_size=9),
+            }[option.kind]
+            for option in options.OPTIONS
+            if option.name not in ("transport", "subsysnqn")
+        },
+    )
+)
+def test_nothing_accepted_holds_an_option_that_was_not_given(connection: dict) -> None:
+    if options.errors(connection):
+        return
+    written = options.render(connection, NQN, "id").split(",")
+    tokens = {option.token or option.name: option for option in options.OPTIONS}
+    for word in written[:-2]:
+        option = tokens[word.partition("=")[0]]
+        assert connection["transport"] in option.transports
+        assert connection[option.name] not in (None, "", False)

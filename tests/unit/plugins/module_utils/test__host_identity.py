@@ -1,0 +1,60 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nvme_tree
+import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_identity, _nvme_sysfs
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_identity import Identity
+
+NONE = Identity("", "")
+OURS = Identity(nvme_tree.HOSTNQN, nvme_tree.HOSTID)
+OTHER = "nqn.2026-11.org.example:h"
+
+
+def live(root: Path, **changed: object) -> _nvme_sysfs.Nvme:
+    nvme_tree.controller(root, **changed)
+    return _nvme_sysfs.read(str(root))
+
+
+def test_files_are_written_once(tmp_path: Path) -> None:
+    want = _host_identity.resolve(nvme_tree.HOSTNQN, "", NONE, _nvme_sysfs.Nvme())
+    assert want == OURS
+    for operation in _host_identity.plan(want, _host_identity.find(str(tmp_path))):
+        _host_identity.write(operation, str(tmp_path))
+    assert _host_identity.find(str(tmp_path)) == OURS
+    assert _host_identity.plan(want, OURS) == []
+    assert os.stat(tmp_path / "etc/nvme/hostid").st_mode & 0o777 == 0o644
+
+
+def test_what_the_files_say_is_kept(tmp_path: Path) -> None:
+    found = Identity(OTHER, "0d0c9a5e-7c0e-4d4c-8f38-2f2a3a3f1a11")
+    assert _host_identity.resolve("", "", found, _nvme_sysfs.Nvme()) == found
+    assert _host_identity.resolve(OTHER, "", found, _nvme_sysfs.Nvme()) == found
+
+
+def test_an_nqn_without_a_uuid_has_a_stable_identifier() -> None:
+    first = _host_identity.resolve(OTHER, "", NONE, _nvme_sysfs.Nvme())
+    assert first == _host_identity.resolve(OTHER, "", NONE, _nvme_sysfs.Nvme())
+    assert first.hostid != _host_identity.resolve(OTHER + "2", "", NONE, _nvme_sysfs.Nvme()).hostid
+
+
+def test_an_identity_in_use_is_not_changed(tmp_path: Path) -> None:
+    nvme = live(tmp_path)
+    with pytest.raises(_host_identity.IdentityRefused, match="nvme0 of that name is live"):
+        _host_identity.resolve(OTHER, "", OURS, nvme)
+    with pytest.raises(_host_identity.IdentityRefused, match="nvme0 of that name uses"):
+        _host_identity.resolve("", "0d0c9a5e-7c0e-4d4c-8f38-2f2a3a3f1a11", OURS, nvme)
+    assert _host_identity.resolve(OTHER, "", OURS, live(tmp_path, state="deleting")).hostnqn == OTHER
+
+
+@pytest.mark.parametrize(
+    ("nqn", "identifier", "words"), [("", "", "hostnqn is not set"), (OTHER, "abc", "must be a UUID")]
+)
+def test_bad_input(nqn: str, identifier: str, words: str) -> None:
+    with pytest.raises(_host_identity.IdentityRefused, match=words):
+        _host_identity.resolve(nqn, identifier, NONE, _nvme_sysfs.Nvme())

@@ -1,0 +1,81 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nvme_tree
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _nvme_report, _nvme_sysfs, _sock_diag
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    assert _nvme_sysfs.read(str(tmp_path)) == _nvme_sysfs.Nvme()
+
+
+def test_reads_controllers_subsystems_and_namespaces(tmp_path: Path) -> None:
+    nvme_tree.subsystem(tmp_path, namespaces=(1, 2))
+    nvme_tree.controller(tmp_path, 0, namespaces=(1, 2))
+    nvme_tree.controller(
+        tmp_path, 10, address="traddr=::ffff:192.0.2.2,trsvcid=4420,host_iface=rail0", ctrl_loss_tmo=600
+    )
+    nvme_tree.write(tmp_path / "sys/class/nvme/nvme2", transport="pcie", subsysnqn="nqn.2014.08.org.nvmexpress:8086")
+    found = _nvme_sysfs.read(str(tmp_path))
+    assert [one.name for one in found.controllers] == ["nvme0", "nvme10"]
+    first, second = found.controllers
+    assert (first.traddr, first.trsvcid, first.src_addr, first.queue_count) == ("192.0.2.1", "4420", "198.51.100.1", 5)
+    assert first.options == {"keep_alive_tmo": 5, "reconnect_delay": 2, "ctrl_loss_tmo": -1, "fast_io_fail_tmo": -1}
+    assert [path.namespace for path in first.paths] == ["nvme0n1", "nvme0n2"]
+    assert (second.traddr, second.host_iface, second.options["ctrl_loss_tmo"]) == ("192.0.2.2", "rail0", 600)
+    (subsystem,) = found.subsystems
+    assert [(one.name, one.nsid, one.size) for one in subsystem.namespaces] == [
+        ("nvme0n1", 1, 131072 * 512),
+        ("nvme0n2", 2, 131072 * 512),
+    ]
+    json.dumps(_nvme_sysfs.as_dict(found))
+
+
+def test_without_native_multipath_the_namespace_is_below_its_controller(tmp_path: Path) -> None:
+    nvme_tree.subsystem(tmp_path, namespaces=())
+    nvme_tree.controller(tmp_path, 3, namespaces=())
+    nvme_tree.write(tmp_path / "sys/class/nvme/nvme3/nvme3n1", nsid=1)
+    nvme_tree.write(tmp_path / "sys/class/nvme-subsystem/nvme-subsys0/nvme3/nvme3n1", nsid=1)
+    nvme_tree.write(tmp_path / "sys/class/block/nvme3n1", nsid=1, uuid="u", size=8)
+    found = _nvme_sysfs.read(str(tmp_path))
+    assert found.controllers[0].paths[0].namespace == "nvme3n1"
+    assert found.subsystems[0].namespaces[0].name == "nvme3n1"
+
+
+def test_a_path_that_is_not_accessible_takes_no_io(tmp_path: Path) -> None:
+    folder = nvme_tree.controller(tmp_path)
+    assert _nvme_sysfs.read(str(tmp_path)).controllers[0].reaches("nvme0n1")
+    nvme_tree.write(folder / "nvme0c0n1", ana_state="inaccessible")
+    assert not _nvme_sysfs.read(str(tmp_path)).controllers[0].reaches("nvme0n1")
+
+
+def test_mptcp_is_recognised_by_its_sockets(tmp_path: Path) -> None:
+    nvme_tree.controller(tmp_path, 0, transport="tcp")
+    nvme_tree.controller(tmp_path, 1, transport="tcp", address="traddr=192.0.2.9,trsvcid=4420")
+    found = _nvme_sysfs.recognise(_nvme_sysfs.read(str(tmp_path)), [("192.0.2.1", "4420"), ("192.0.2.9", "22")])
+    assert [one.transport for one in found.controllers] == ["mptcp", "tcp"]
+
+
+def test_a_kernel_that_tells_them_apart_is_believed(tmp_path: Path) -> None:
+    nvme_tree.controller(tmp_path, 0, transport="tcp")
+    nvme_tree.controller(tmp_path, 1, transport="mptcp")
+    found = _nvme_sysfs.recognise(_nvme_sysfs.read(str(tmp_path)), [("192.0.2.1", "4420")])
+    assert [one.transport for one in found.controllers] == ["tcp", "mptcp"]
+
+
+def test_report_joins_controllers_with_their_sockets(tmp_path: Path) -> None:
+    nvme_tree.subsystem(tmp_path)
+    nvme_tree.controller(tmp_path, 0)
+    socket = _sock_diag.Connection(7, "198.51.100.1", 40000, "192.0.2.1", 4420, True, False)
+    other = _sock_diag.Connection(8, "198.51.100.1", 40001, "192.0.2.7", 4420, True, False)
+    found = _nvme_report.report(_nvme_sysfs.read(str(tmp_path)), lambda: [socket, other], lambda device: [device])
+    (portal,) = found["portals"]
+    assert (portal["controllers"], portal["queues"]) == (["nvme0"], 5)
+    assert [one["token"] for one in portal["connections"]] == [7]
+    assert found["subsystems"][0]["namespaces"][0]["users"] == ["nvme0n1"]
+    json.dumps(found)

@@ -1,0 +1,49 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._connections import nvme_connections
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import UnknownHost
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._rails import BadFabric
+
+OWN = "nqn.2014-08.org.nvmexpress:uuid:6e3bb9a4-1b1f-4b34-9a53-1a5b7b2f6c01"
+HOSTVARS = {
+    "t1": {"fabric_service_address": "192.0.2.1"},
+    "t2": {"fabric_service_address": "192.0.2.2"},
+    "t3": {},
+    "h1": {"ansible_facts": {"hostnqn": OWN}},
+    "h2": {"ansible_facts": {"hostnqn": ""}},
+}
+
+
+def subsystem(volume: int, *allowed: str, **more: object) -> dict:
+    return {"nqn": f"nqn.2026-11.org.example:vol{volume}", "allowed_hosts": list(allowed), **more}
+
+
+def derived(*subsystems: dict, host: str = "h1", targets: tuple[str, ...] = ("t1", "t2")) -> list[tuple[str, str]]:
+    found = nvme_connections(subsystems, host, targets, HOSTVARS, trsvcid="4420")
+    assert all((one["transport"], one["trsvcid"]) == ("mptcp", "4420") for one in found)
+    return [(one["traddr"], one["subsysnqn"][-1]) for one in found]
+
+
+def test_every_target_of_every_subsystem_that_allows_the_host() -> None:
+    assert derived(subsystem(0, "h1"), subsystem(1, "h2"), subsystem(2, "h2", "h1", targets=["t2"])) == [
+        ("192.0.2.1", "0"),
+        ("192.0.2.2", "0"),
+        ("192.0.2.2", "2"),
+    ]
+
+
+def test_a_host_is_allowed_by_its_nqn_or_when_anyone_is() -> None:
+    assert derived(subsystem(0, OWN), targets=("t1",)) == [("192.0.2.1", "0")]
+    assert derived(subsystem(0, allow_any_host=True), targets=("t1",)) == [("192.0.2.1", "0")]
+    assert derived(subsystem(0), subsystem(1, OWN + "f"), targets=("t1",)) == []
+
+
+def test_what_cannot_be_known_is_told() -> None:
+    with pytest.raises(BadFabric, match="fabric_service_address of target t3 is missing"):
+        derived(subsystem(0, "h1"), targets=("t3",))
+    with pytest.raises(UnknownHost, match="the host NQN of 't1' is not known"):
+        derived(subsystem(0, "t1"), host="t1")
