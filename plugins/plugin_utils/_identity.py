@@ -3,8 +3,8 @@
 # Note that this plugin util is PRIVATE to the collection.
 """Who is who: the one place where an inventory name becomes a host NQN, and where identifiers are derived.
 
-Derived identifiers are name-based UUIDs (RFC 9562 version 5), so that the same description gives the same identifiers on
-every controller, every target and after every re-creation.
+Derived identifiers are name-based UUIDs (RFC 9562 version 5): the same description gives the same identifiers on every
+controller, on every target and after every re-creation.
 """
 
 from __future__ import annotations

@@ -1,0 +1,113 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fabric's subsystems → those that one target serves, as M(nvmeof.mptcp.nvmet_config) takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Callable
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import (
+    UnknownHost,
+    derived_serial,
+    derived_uuid,
+    hostnqn,
+)
+
+DOCUMENTATION = r"""
+name: subsystems
+short_description: Subsystems of the fabric that one target serves
+description:
+  - Takes C(fabric_subsystems) and returns those of one target, as M(nvmeof.mptcp.nvmet_config) takes them.
+  - Inventory names in C(allowed_hosts) become host NQNs. C(uuid), C(nguid) and C(serial) that are not written are
+    derived from the NQN and the namespace ID, so that they are the same on every target and after every
+    re-creation.
+  - C(targets) (inventory names; all targets when not written) and C(scratch) are the fabric's own and are left out
+    of the result.
+options:
+  _input:
+    description: The fabric's subsystems.
+    type: list
+    elements: dict
+    required: true
+  target:
+    description: Inventory name of the target.
+    type: str
+    required: true
+  hostvars:
+    description: Variables and facts of all machines.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show what this target serves
+  ansible.builtin.debug:
+    msg: "{{ fabric_subsystems | nvmeof.mptcp.subsystems(inventory_hostname, hostvars) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The target's subsystems.
+  type: list
+  elements: dict
+"""
+
+
+def subsystems(fabric: Any, target: str, hostvars: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The subsystems of one target. Raises AnsibleFilterError with the place of a mistake."""
+    return [
+        _subsystem(item, f"fabric_subsystems[{index}]", hostvars)
+        for index, item in enumerate(_list(fabric, "fabric_subsystems"))
+        if _serves(item, target, f"fabric_subsystems[{index}]", hostvars)
+    ]
+
+
+def _serves(item: Any, target: str, where: str, hostvars: Mapping[str, Any]) -> bool:
+    if not isinstance(item, Mapping) or not isinstance(item.get("nqn"), str):
+        raise AnsibleFilterError(f"{where}: {item!r} must be a dictionary with the subsystem's nqn")
+    names = _list(item.get("targets", [target]), f"{where}.targets")
+    for name in names:
+        if name not in hostvars:
+            raise AnsibleFilterError(f"{where}.targets: {name!r} is not a machine of the inventory; correct it")
+    return target in names
+
+
+def _subsystem(item: Mapping[str, Any], where: str, hostvars: Mapping[str, Any]) -> dict[str, Any]:
+    nqn = item["nqn"]
+    out = {name: value for name, value in item.items() if name not in ("targets", "allowed_hosts", "namespaces")}
+    out.setdefault("serial", derived_serial(nqn))
+    try:
+        out["allowed_hosts"] = [
+            hostnqn(str(name), hostvars) for name in _list(item.get("allowed_hosts", []), f"{where}.allowed_hosts")
+        ]
+    except UnknownHost as error:
+        raise AnsibleFilterError(f"{where}.allowed_hosts: {error}") from error
+    out["namespaces"] = [
+        _namespace(namespace, nqn, f"{where}.namespaces[{index}]")
+        for index, namespace in enumerate(_list(item.get("namespaces", []), f"{where}.namespaces"))
+    ]
+    return out
+
+
+def _namespace(item: Any, nqn: str, where: str) -> dict[str, Any]:
+    if not isinstance(item, Mapping) or "nsid" not in item:
+        raise AnsibleFilterError(f"{where}: {item!r} must be a dictionary with the namespace's nsid")
+    if not isinstance(item.get("scratch", False), bool):
+        raise AnsibleFilterError(f"{where}.scratch: {item['scratch']!r} must be true or false")
+    derived = {name: str(derived_uuid(name, nqn, item["nsid"])) for name in ("uuid", "nguid")}
+    return {**derived, **{name: value for name, value in item.items() if name != "scratch"}}
+
+
+def _list(value: Any, where: str) -> list[Any]:
+    if isinstance(value, (str, Mapping)) or not hasattr(value, "__iter__"):
+        raise AnsibleFilterError(f"{where}: {value!r} must be a list")
+    return list(value)
+
+
+class FilterModule:
+    """Tells Ansible the filter of this file."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"subsystems": subsystems}

@@ -1,0 +1,128 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""The one place that reads nvmet's configfs; changes are Operations. Tests hand in a kernel of their own."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Protocol
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import KINDS, Attribute, Kind
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Object, Tree, join
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, perform
+
+MOUNT = "/sys/kernel/config"
+ROOT = f"{MOUNT}/nvmet"
+
+
+class Kernel(Protocol):
+    """What the code needs of the system; each method raises OSError as the system call does."""
+
+    def read(self, path: str) -> str: ...
+
+    def names(self, path: str) -> list[str]: ...
+
+    def perform(self, operation: Operation) -> None: ...
+
+    def is_mounted(self, path: str) -> bool: ...
+
+
+class Live:
+    """The kernel that this process runs on."""
+
+    def read(self, path: str) -> str:
+        # A configfs attribute is at most one page and is read at once.
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(handle, 4096).decode("utf-8", "replace")
+        finally:
+            os.close(handle)
+
+    def names(self, path: str) -> list[str]:
+        return os.listdir(path)
+
+    def perform(self, operation: Operation) -> None:
+        perform(operation)
+
+    def is_mounted(self, path: str) -> bool:
+        return os.path.ismount(path)
+
+
+def preparation(kernel: Kernel, root: str = ROOT) -> list[Operation]:
+    """What it takes before nvmet's tree can be seen; the transports' modules are loaded by nvmet itself."""
+    operations = []
+    if not kernel.is_mounted(MOUNT):
+        argv = ("mount", "-t", "configfs", "configfs", MOUNT)
+        operations.append(Operation("run", argv=argv, about="configfs"))
+    try:
+        kernel.names(root)
+    except FileNotFoundError:
+        # systemd mounts configfs only once its module is there.
+        operations.insert(0, Operation("run", argv=("modprobe", "-a", "configfs", "nvmet"), about="nvmet"))
+    return operations
+
+
+def gather(kernel: Kernel, root: str = ROOT) -> Tree:
+    """What nvmet has now; an empty tree when nvmet is not loaded."""
+    tree = Tree()
+    try:
+        kernel.names(root)
+    except FileNotFoundError:
+        return tree
+    _Gatherer(kernel, root, tree).object("nvmet", "")
+    return tree
+
+
+class _Gatherer:
+    def __init__(self, kernel: Kernel, root: str, tree: Tree) -> None:
+        self.kernel, self.root, self.tree = kernel, root, tree
+        # Every object of a kind has the same files: looked up once.
+        self.readable: dict[str, list[Attribute]] = {}
+        self.folders: dict[str, set[str]] = {}
+
+    def object(self, kind_name: str, path: str) -> None:
+        kind = KINDS[kind_name]
+        folder = f"{self.root}/{path}" if path else self.root
+        found = Object(kind_name)
+        self.tree.objects[path] = found
+        for row in self._rows(kind, folder):
+            text = self._value(f"{folder}/{row.file}")
+            if text:
+                found.attributes[row.name] = _normal(row, text)
+        present = self.folders[kind_name]
+        for group, inner in kind.groups.items():
+            if group in present:
+                for name in self.kernel.names(f"{folder}/{group}"):
+                    self.object(inner, join(path, group, name))
+        for group, target in kind.links.items():
+            for name in self.kernel.names(f"{folder}/{group}"):
+                self.tree.links[join(path, group, name)] = join(target, name)
+        for name in kind.fixed:
+            if name in present:
+                self.object(name, join(path, name))
+
+    def _rows(self, kind: Kind, folder: str) -> list[Attribute]:
+        if kind.name not in self.readable:
+            names = set(self.kernel.names(folder))
+            self.folders[kind.name] = names
+            self.readable[kind.name] = [row for row in kind.attributes if row.file in names]
+        return self.readable[kind.name]
+
+    def _value(self, path: str) -> str:
+        try:
+            return self.kernel.read(path).strip()
+        except OSError as error:
+            # A TSAS that the port's transport type has no meaning for is refused on reading.
+            if error.errno == errno.EINVAL:
+                return ""
+            raise
+
+
+def _normal(row: Attribute, text: str) -> str:
+    try:
+        return row.sanitise(text)
+    except ValueError:
+        # What the kernel has may be what no description can ask for, like "-1"; it is then shown as it is.
+        return text

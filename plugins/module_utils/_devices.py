@@ -1,0 +1,160 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""Whether a device or file can be handed to hosts without destroying something that this machine uses itself.
+
+nvmet opens a block device without claiming it, so the kernel would export a mounted disk, a member of an array or a
+physical volume without a word. Everything here only reads.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from typing import Iterator
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_signatures import signature
+
+#: Names that the kernel gives in order of discovery: another disk may have them after the next boot.
+_UNSTABLE = re.compile(
+    r"/dev/((sd|vd|xvd|hd)[a-z]+[0-9]*|nvme[0-9]+n[0-9]+(p[0-9]+)?|(dm-|loop|md|mmcblk)[0-9]+(p[0-9]+)?)"
+)
+#: Where udev keeps names that stay, the best first.
+_STABLE = ("/dev/disk/by-id", "/dev/mapper", "/dev/md", "/dev/disk/by-path")
+
+
+class Devices:
+    """The devices of this machine; root stands before /proc and /sys."""
+
+    def __init__(self, root: str = "") -> None:
+        self.root = root
+
+    def exists(self, path: str) -> bool:
+        return os.path.exists(path)
+
+    def identity(self, path: str) -> tuple[int, int]:
+        """Equal for two paths that name the same device or file. Raises OSError."""
+        found = os.stat(path)
+        return (0, found.st_rdev) if stat.S_ISBLK(found.st_mode) else (found.st_dev, found.st_ino)
+
+    def problem(self, path: str, known: bool = False) -> str | None:
+        """Why the path must not be exported and what to do, or None.
+
+        known: it was served by us before, so what is written on it can be a host's.
+        """
+        try:
+            found = os.stat(path)
+        except FileNotFoundError:
+            return "does not exist on this machine; correct it, or create the device or file first"
+        except OSError as error:
+            return f"cannot be looked at ({error.strerror}); correct it"
+        if stat.S_ISREG(found.st_mode):
+            return self._file_problem(path, found.st_size)
+        if not stat.S_ISBLK(found.st_mode):
+            return "is neither a block device nor a regular file; name one of these"
+        return self._block_problem(path, f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}", known)
+
+    def _file_problem(self, path: str, size: int) -> str | None:
+        if not size:
+            return "is an empty file; give it a size, for example with truncate -s 1G"
+        real = os.path.realpath(path)
+        if real in self._swaps():
+            return "is in use as swap; swapoff it, or name another"
+        for name in self._names("/sys/block"):
+            if name.startswith("loop") and self._text(f"/sys/block/{name}/loop/backing_file") == real:
+                return f"is attached to /dev/{name}; detach it (losetup -d /dev/{name}), or name another"
+        return None
+
+    def _block_problem(self, path: str, number: str, known: bool) -> str | None:
+        for name, part in self._family(number):
+            used = self._use(name, part)
+            if used:
+                return f"{used}; serving it would corrupt it, name another device"
+        if _UNSTABLE.fullmatch(os.path.normpath(path)):
+            return self._unstable(number)
+        for name, part in self._family(number):
+            found = None if known else signature(path if part == number else f"/dev/{name}")
+            if found:
+                inside = "" if part == number else f" (partition {name})"
+                return (
+                    f"carries {found}{inside}; if that is not needed any more remove it with wipefs, else name another"
+                )
+        return self._claimed(path)
+
+    def _unstable(self, number: str) -> str:
+        names = self._stable_names(number)
+        return "is a name that another device can have after a reboot" + (
+            f"; write {names[0]} for the same device"
+            if names
+            else " and this device has no stable one; give it a serial number (or a logical volume) and name it by "
+            "/dev/disk/by-id"
+        )
+
+    def _claimed(self, path: str) -> str | None:
+        # O_EXCL on a block device asks for the claim that mounts, arrays and pools hold; it is given back at once.
+        try:
+            os.close(os.open(path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                return "is claimed by something on this machine, like a pool or a mount; release it, or name another"
+            return f"cannot be opened ({error.strerror}); correct it"
+        return None
+
+    def _family(self, number: str) -> Iterator[tuple[str, str]]:
+        """Name and number of the device and of its partitions."""
+        folder = os.path.realpath(f"{self.root}/sys/dev/block/{number}")
+        yield os.path.basename(folder), number
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+            if os.path.exists(f"{folder}/{name}/partition"):
+                yield name, self._text(f"/sys/dev/block/{number}/{name}/dev")
+
+    def _use(self, name: str, number: str) -> str | None:
+        """What this machine does with the device, or None."""
+        for mountpoint, mounted in self._mounts():
+            if mounted == number:
+                return "holds the root filesystem" if mountpoint == "/" else f"is mounted on {mountpoint} ({name})"
+        if number in {self._number(path) for path in self._swaps()}:
+            return f"is in use as swap ({name})"
+        for holder in self._names(f"/sys/dev/block/{number}/holders"):
+            what = self._text(f"/sys/block/{holder}/dm/name")
+            kind = "md array" if holder.startswith("md") else "device mapper (LVM, crypt, multipath)"
+            return f"is part of {holder}{f' ({what})' if what else ''}, {kind}"
+        return None
+
+    def _mounts(self) -> Iterator[tuple[str, str]]:
+        for line in self._text("/proc/self/mountinfo").splitlines():
+            fields = line.split()
+            yield fields[4], fields[2]
+            # btrfs shows a number of its own; its source is one of its devices.
+            source = fields[fields.index("-") + 2]
+            if source.startswith("/dev/"):
+                yield fields[4], self._number(source)
+
+    def _swaps(self) -> list[str]:
+        return [line.split()[0] for line in self._text("/proc/swaps").splitlines()[1:] if line.strip()]
+
+    def _number(self, path: str) -> str:
+        try:
+            found = os.stat(path)
+        except OSError:
+            return ""
+        return f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}" if stat.S_ISBLK(found.st_mode) else ""
+
+    def _stable_names(self, number: str) -> list[str]:
+        found = [f"{folder}/{name}" for folder in _STABLE for name in self._names(folder)]
+        return [path for path in found if self._number(path) == number]
+
+    def _names(self, path: str) -> list[str]:
+        try:
+            return sorted(os.listdir(self.root + path))
+        except OSError:
+            return []
+
+    def _text(self, path: str) -> str:
+        try:
+            with open(self.root + path, encoding="utf-8", errors="replace") as stream:
+                return stream.read().strip()
+        except OSError:
+            return ""

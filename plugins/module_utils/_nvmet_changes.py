@@ -1,0 +1,63 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""The attribute writes of one object, in the order that nvmet accepts. Pure."""
+
+from __future__ import annotations
+
+from typing import Iterable
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import KINDS, Attribute, Kind
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Object, Tree, key
+
+
+def changes(desired: Tree, actual: Tree, path: str) -> list[tuple[Attribute, str]]:
+    """What to write at path; a gate that is C(enable) is closed and opened around what needs it."""
+    want, have = desired.objects[path], actual.objects.get(path)
+    kind = KINDS[want.kind]
+    writes = _ordered(kind, want, have, dict(_differences(kind, want, have, key(path))), key(path))
+    gate = kind.row("enable")
+    if gate is None:
+        return writes
+    is_open = have is not None and have.attributes.get("enable") == "1"
+    to_open = want.attributes.get("enable", "0") == "1"
+    through = any(row.gate for row, _value in writes)
+    before = [(gate, "0")] if is_open and (through or not to_open) else []
+    after = [(gate, "1")] if to_open and (through or not is_open) else []
+    return [*before, *writes, *after]
+
+
+def _differences(kind: Kind, want: Object, have: Object | None, name: str) -> Iterable[tuple[str, str]]:
+    for row in kind.attributes:
+        if row.name == "enable":
+            continue
+        value = _wanted(row, want, have, name)
+        if value is not None and (have is None or have.attributes.get(row.name) != value):
+            yield row.name, value
+
+
+def _wanted(row: Attribute, want: Object, have: Object | None, name: str) -> str | None:
+    written = want.attributes.get(row.name)
+    # A new object has its defaults already; a kernel without the attribute needs no default.
+    if written is not None or have is None or row.name not in have.attributes:
+        return written
+    return row.default(name, {**have.attributes, **want.attributes})
+
+
+def _ordered(
+    kind: Kind, want: Object, have: Object | None, values: dict[str, str], name: str
+) -> list[tuple[Attribute, str]]:
+    for row in kind.attributes:
+        if row.name in values:
+            for reset in row.resets:
+                other = kind.row(reset)
+                again = _wanted(other, want, have, name) if other else None
+                if again is not None:
+                    values.setdefault(reset, again)
+    rows = [row for row in kind.attributes if row.name in values]
+    if {"cntlid_min", "cntlid_max"} <= set(values):
+        old = have.attributes.get("cntlid_max") if have else None
+        # nvmet refuses each write that would leave min above max.
+        if int(values["cntlid_min"]) > int(old or 0xFFEF):
+            rows.sort(key=lambda row: row.name != "cntlid_max")
+    return [(row, values[row.name]) for row in rows]

@@ -1,0 +1,122 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""What must hold between the objects of one description: nvmet would refuse it, or worse, accept it."""
+
+from __future__ import annotations
+
+from typing import Callable, Iterator
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, key, label, parent
+
+#: Transports whose port is an IP address and a port number.
+IP_TRANSPORTS = ("tcp", "mptcp", "rdma")
+#: nvmet's limit (NVMET_MAX_NAMESPACES).
+NAMESPACES_MAX = 1024
+
+
+def inconsistencies(tree: Tree) -> list[str]:
+    """One sentence for each contradiction between objects, naming both and the remedy."""
+    return [problem for check in _CHECKS for problem in check(tree)]
+
+
+def _of(tree: Tree, kind: str) -> Iterator[tuple[str, dict[str, str]]]:
+    return ((path, found.attributes) for path, found in tree.objects.items() if found.kind == kind)
+
+
+def _namespaces(tree: Tree) -> Iterator[str]:
+    counts: dict[str, int] = {}
+    seen: dict[tuple[str, str], str] = {}
+    for path, attributes in _of(tree, "namespace"):
+        subsystem = parent(path)
+        counts[subsystem] = counts.get(subsystem, 0) + 1
+        if attributes["enable"] == "1" and "device_path" not in attributes:
+            yield f"{label(path)}: device_path is missing; write the device or file to serve, or enable: false"
+        for name in ("uuid", "nguid"):
+            value = attributes.get(name)
+            if value is None:
+                continue
+            other = seen.setdefault((name, value), path)
+            if other != path:
+                yield (
+                    f"{label(path)}: {name} {value!r} is also that of {label(other)}; hosts tell namespaces apart "
+                    "by it, give each its own"
+                )
+    for subsystem, count in counts.items():
+        if count > NAMESPACES_MAX:
+            yield f"{label(subsystem)}: {count} namespaces are more than nvmet's {NAMESPACES_MAX}; use two subsystems"
+
+
+def _subsystems(tree: Tree) -> Iterator[str]:
+    for path, attributes in _of(tree, "subsystem"):
+        hosts = sorted(key(link) for link in tree.links if link.startswith(f"{path}/allowed_hosts/"))
+        if attributes.get("allow_any_host") == "1" and hosts:
+            yield f"{label(path)}: allow_any_host is true and allowed_hosts names {hosts[0]!r}; write one of the two"
+        low, high = int(attributes.get("cntlid_min", 1)), int(attributes.get("cntlid_max", 0xFFEF))
+        if low > high:
+            yield f"{label(path)}: cntlid_min {low} is above cntlid_max {high}; write a range"
+        passthru = tree.objects[f"{path}/passthru"].attributes
+        if passthru.get("enable") == "1":
+            if "device_path" not in passthru:
+                yield f"{label(path)} passthru: device_path is missing; write the NVMe controller, like /dev/nvme0"
+            if any(name.startswith(f"{path}/namespaces/") for name in tree.objects):
+                yield f"{label(path)}: has both namespaces and passthru; nvmet serves one of the two"
+
+
+def _ports(tree: Tree) -> Iterator[str]:
+    seen: dict[tuple[str, ...], str] = {}
+    for path, attributes in _of(tree, "port"):
+        yield from _address(label(path), attributes)
+        if attributes.get("trtype") in IP_TRANSPORTS:
+            # tcp and mptcp listen on the same numbers.
+            family = "rdma" if attributes["trtype"] == "rdma" else "tcp"
+            place = (family, attributes.get("traddr", ""), attributes.get("trsvcid", ""))
+            other = seen.setdefault(place, path)
+            if other != path:
+                yield f"{label(path)}: {place[1]} {place[2]} is also the address of {label(other)}; give each its own"
+        if attributes.get("tsas") == "tls1.3" and attributes.get("treq") == "not specified":
+            yield f"{label(path)}: treq 'not specified' contradicts tsas tls1.3; write required or not required"
+    for path, attributes in _of(tree, "referral"):
+        yield from _address(label(path), attributes)
+
+
+def _address(name: str, attributes: dict[str, str]) -> Iterator[str]:
+    trtype = attributes.get("trtype")
+    if trtype is None:
+        yield f"{name}: trtype is missing; write the transport, like mptcp"
+    if trtype not in IP_TRANSPORTS:
+        return
+    for needed in ("adrfam", "traddr", "trsvcid"):
+        if needed not in attributes:
+            yield f"{name}: {needed} is missing; transport {trtype} needs it"
+    family, address, service = (attributes.get(part, "") for part in ("adrfam", "traddr", "trsvcid"))
+    if family and family not in ("ipv4", "ipv6"):
+        yield f"{name}: adrfam {family!r} does not go with trtype {trtype}; write ipv4 or ipv6"
+    elif address and (":" in address) != (family == "ipv6"):
+        yield f"{name}: traddr {address!r} is not of adrfam {family}; correct one of the two"
+    elif family == "ipv4" and address and not _is_ip(address):
+        yield f"{name}: traddr {address!r} is not an IPv4 address; nvmet resolves no names"
+    if service and not (service.isascii() and service.isdigit() and 1 <= int(service) <= 65535):
+        yield f"{name}: trsvcid {service!r} is not a port number; write 1 to 65535, NVMe's is 4420"
+
+
+def _is_ip(address: str) -> bool:
+    parts = address.split(".")
+    return len(parts) == 4 and all(part.isascii() and part.isdigit() and int(part) < 256 for part in parts)
+
+
+def _links(tree: Tree) -> Iterator[str]:
+    for link, target in tree.links.items():
+        if target not in tree.objects:
+            yield f"{label(parent(link))}: {key(link)!r} is not a subsystem of this description; describe it or drop it"
+
+
+def _discovery(tree: Tree) -> Iterator[str]:
+    found = tree.objects[""].attributes.get("discovery_nqn")
+    for path, _attributes in _of(tree, "subsystem"):
+        # nvmet compares the first characters only.
+        if found and key(path).startswith(found):
+            yield f"discovery_nqn {found!r} is how the NQN of {label(path)} begins, which nvmet refuses; choose another"
+
+
+_CHECKS: tuple[Callable[[Tree], Iterator[str]], ...] = (_subsystems, _namespaces, _ports, _links, _discovery)

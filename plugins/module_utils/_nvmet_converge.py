@@ -1,0 +1,164 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""Bring nvmet to a description; the one code path of the module, of boot and of events."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+from typing import Any, Mapping
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _configfs, _nvmet_plan, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._devices import Devices
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import changes
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid, parse
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_devices import unfit, without
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_refusals import explain
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Object, Tree, describe
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, apply
+
+SLICE = "target"
+
+
+class NotConverged(Exception):
+    """Everything was applied and yet something differs: the kernel changed a value, or another program works on it."""
+
+
+class Late(Exception):
+    """Everything else is served, but some devices cannot be; the message names them."""
+
+
+@dataclass
+class Machine:
+    """What converging works on; tests hand in another."""
+
+    kernel: _configfs.Kernel = field(default_factory=_configfs.Live)
+    root: str = _configfs.ROOT
+    devices: Devices = field(default_factory=Devices)
+    config_dir: str = _state.CONFIG_DIR
+    owned_dir: str = _state.OWNED_DIR
+    lock_path: str = _state.LOCK_PATH
+
+
+@dataclass
+class Result:
+    """plan: the operations. before, after: the trees, for a diff. kept: ours to remove, but in use by what is not ours.
+
+    late: namespaces that are not served because of their device, with the reason; boot only.
+    """
+
+    changed: bool
+    plan: list[Operation]
+    before: Tree
+    after: Tree
+    kept: list[str]
+    late: list[str]
+
+
+def converge(
+    description: Mapping[str, Any],
+    *,
+    check: bool = False,
+    prune: str = "owned",
+    persist: bool = True,
+    boot: bool = False,
+    machine: Machine | None = None,
+) -> Result:
+    """Make nvmet as described, or with check say what that would take.
+
+    boot: a namespace whose device is not there or not fit is left out instead of refused, and nothing is saved.
+    Raises Invalid before anything is changed, Refused and NotConverged after.
+    """
+    on = machine or Machine()
+    wanted = parse(description)
+    with contextlib.nullcontext() if check else _state.lock(on.lock_path):
+        actual, bad, prepared = _look(on, wanted, check, boot)
+        desired = without(wanted, actual, bad)
+        owned = _state.owned(SLICE, on.owned_dir)
+        found = _nvmet_plan.plan(desired, actual, owned, prune, on.root)
+        saved = {"prune": prune, "target": describe(wanted, secrets=True)}
+        save = persist and not boot and _state.would_save(SLICE, saved, on.config_dir)
+        if found.operations and not check:
+            _apply(on, desired, found, owned, prune)
+        if save and not check:
+            _state.save(SLICE, saved, on.config_dir)
+        return Result(
+            changed=bool(prepared or found.operations) or save,
+            plan=[*prepared, *found.operations],
+            before=actual,
+            after=_expected(desired, actual, found),
+            kept=found.kept,
+            late=list(bad.values()),
+        )
+
+
+def _look(on: Machine, wanted: Tree, check: bool, boot: bool) -> tuple[Tree, dict[str, str], list[Operation]]:
+    """What nvmet has, what cannot be served, and what it took or takes to see nvmet at all."""
+    actual = _configfs.gather(on.kernel, on.root)
+    bad = unfit(wanted, actual, _known(on), on.devices)
+    if bad and not boot:
+        raise Invalid(list(bad.values()))
+    preparation = _configfs.preparation(on.kernel, on.root)
+    if preparation and not check:
+        apply(preparation, explain, on.kernel.perform)
+        actual = _configfs.gather(on.kernel, on.root)
+    return actual, bad, preparation
+
+
+def _apply(on: Machine, desired: Tree, found: _nvmet_plan.Plan, owned: list[str], prune: str) -> None:
+    # What is about to be made is ours from now on, also when this run is killed halfway.
+    ours = {*owned, *found.created}
+    _state.own(SLICE, sorted(ours), on.owned_dir)
+    apply(found.operations, explain, on.kernel.perform)
+    now = _configfs.gather(on.kernel, on.root)
+    _state.own(SLICE, sorted(path for path in ours if path in now.objects or path in now.links), on.owned_dir)
+    left = _nvmet_plan.plan(desired, now, owned, prune, on.root).operations
+    if left:
+        raise NotConverged(
+            f"{len(left)} operation(s) would be needed again after all were applied, the first for {left[0].about}: "
+            f"`{left[0].line()}`. The kernel keeps another value than the one written, or another program "
+            "changes nvmet."
+        )
+
+
+def _known(on: Machine) -> set[str]:
+    """Devices that the last applied description served."""
+    saved = _state.load(SLICE, on.config_dir) or {}
+    objects = parse(saved["target"]).objects if "target" in saved else {}
+    return {found.attributes["device_path"] for found in objects.values() if "device_path" in found.attributes}
+
+
+def _expected(desired: Tree, actual: Tree, found: _nvmet_plan.Plan) -> Tree:
+    """What nvmet will have once the plan is applied, as far as it can be known."""
+    objects = {path: Object(have.kind, dict(have.attributes)) for path, have in actual.objects.items()}
+    for path, want in desired.objects.items():
+        have = objects.get(path)
+        merged = {} if have is None else have.attributes
+        for row, value in changes(desired, actual, path):
+            merged[row.name] = value
+        if have is not None or path in found.created or merged:
+            objects[path] = Object(want.kind, merged)
+    links = {**actual.links, **desired.links}
+    gone = set(found.removed)
+    return Tree(
+        {path: kept for path, kept in objects.items() if path not in gone},
+        {path: target for path, target in links.items() if path not in gone},
+    )
+
+
+def boot(saved: Mapping[str, Any], wait: float = 60.0, machine: Machine | None = None) -> list[str]:
+    """Converge to what was saved and return the lines of what was done.
+
+    Whatever has its device is served at once; for the others this waits up to wait seconds, then raises Late.
+    """
+    deadline, lines = time.monotonic() + wait, []
+    while True:
+        result = converge(saved["target"], prune="owned", boot=True, machine=machine)
+        lines += [operation.line() for operation in result.plan]
+        if not result.late:
+            return lines
+        if time.monotonic() >= deadline:
+            raise Late("; ".join(result.late))
+        time.sleep(1.0)

@@ -1,0 +1,51 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""The devices of a tree: which namespaces cannot be served now, and why."""
+
+from __future__ import annotations
+
+from typing import Collection
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._devices import Devices
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Object, Tree, label
+
+
+def unfit(desired: Tree, actual: Tree, known: Collection[str], devices: Devices) -> dict[str, str]:
+    """Path of each object whose device must not or cannot be opened → a sentence that says why.
+
+    A namespace that nvmet serves from that very path already is left alone. known: paths that we served before.
+    """
+    found: dict[str, str] = {}
+    seen: dict[tuple[int, int], str] = {}
+    for path, wanted in desired.objects.items():
+        device = wanted.attributes.get("device_path")
+        if device is None or wanted.attributes.get("enable") != "1":
+            continue
+        why = None if _serves(actual.objects.get(path), device) else _problem(wanted, device, known, devices)
+        if why is None and wanted.kind == "namespace" and devices.exists(device):
+            other = seen.setdefault(devices.identity(device), path)
+            why = f"is also the device of {label(other)}; two namespaces would corrupt it" if other != path else None
+        if why:
+            found[path] = f"{label(path)}: device_path {device!r} {why}"
+    return found
+
+
+def _problem(wanted: Object, device: str, known: Collection[str], devices: Devices) -> str | None:
+    if wanted.kind == "passthru":
+        return None if devices.exists(device) else "does not exist on this machine; correct it"
+    return devices.problem(device, device in known)
+
+
+def _serves(have: Object | None, device: str) -> bool:
+    return have is not None and have.attributes.get("device_path") == device and have.attributes.get("enable") == "1"
+
+
+def without(desired: Tree, actual: Tree, paths: Collection[str]) -> Tree:
+    """The tree with these objects described but not enabled; what is enabled already stays so."""
+    objects = dict(desired.objects)
+    for path in paths:
+        wanted, have = objects[path], actual.objects.get(path)
+        if have is None or have.attributes.get("enable") != "1":
+            objects[path] = Object(wanted.kind, {**wanted.attributes, "enable": "0"})
+    return Tree(objects, desired.links)

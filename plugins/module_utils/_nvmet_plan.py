@@ -1,0 +1,173 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""Desired and actual → the ordered operations between them. Pure.
+
+Order: hosts, subsystems with their namespaces, ports, and only then what goes, from the outside in. Something goes
+earlier only where nvmet or a host cannot bear both: an address that another port takes over, an identity that another
+namespace takes over, namespaces that make room for passthru, a list of hosts that becomes "any".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Collection
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import changes
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_consistency import IP_TRANSPORTS
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_prune import removals
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, is_builtin, label, parent
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
+
+_WILDCARDS = {"0.0.0.0", "::"}
+# What goes, from the outside in; an object's kind, or the folder of a link.
+_LAST = ("subsystems", "referral", "ana_group", "port", "allowed_hosts", "namespace", "subsystem", "host")
+
+
+@dataclass
+class Plan:
+    """operations: what to do, in order. created, removed: paths that they make and remove. kept: see removals()."""
+
+    operations: list[Operation] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+
+
+def plan(desired: Tree, actual: Tree, owned: Collection[str], prune: str, root: str) -> Plan:
+    """The operations that bring actual to desired, touching nothing that is equal in both."""
+    return _Planner(desired, actual, owned, prune, root).run()
+
+
+class _Planner:
+    def __init__(self, desired: Tree, actual: Tree, owned: Collection[str], prune: str, root: str) -> None:
+        self.desired, self.actual, self.root = desired, actual, root
+        self.going, kept = removals(desired, actual, owned, prune)
+        self.plan = Plan(removed=sorted(self.going), kept=kept)
+        self.done: set[str] = set()
+        self.inside: dict[str, list[str]] = {}
+        for path in [*desired.objects, *desired.links]:
+            self.inside.setdefault(parent(path), []).append(path)
+        self.identities = {
+            (name, found.attributes[name]): path
+            for path, found in actual.objects.items()
+            if path in self.going and found.kind == "namespace"
+            for name in ("uuid", "nguid")
+            if name in found.attributes
+        }
+
+    def run(self) -> Plan:
+        self._object("")
+        for path in self._of("host"):
+            self._object(path)
+        for path in self._of("subsystem"):
+            self._subsystem(path)
+        self._ports(self._of("port"))
+        last: dict[str, list[str]] = {}
+        for path in sorted(self.going):
+            found = self.actual.objects.get(path)
+            last.setdefault(found.kind if found else path.split("/")[-2], []).append(path)
+        for kind in _LAST:
+            self._remove(last.get(kind, []))
+        return self.plan
+
+    def _of(self, kind: str) -> list[str]:
+        return [path for path, found in self.desired.objects.items() if found.kind == kind]
+
+    def _subsystem(self, path: str) -> None:
+        want = self.desired.objects[path].attributes
+        if want.get("allow_any_host") == "1":
+            self._remove(self._going(f"{path}/allowed_hosts/"))
+        self._object(path)
+        passthru = f"{path}/passthru"
+        serves = self.desired.objects[passthru].attributes.get("enable") == "1"
+        if serves:
+            self._remove(self._going(f"{path}/namespaces/"))
+        self._object(passthru)
+        for name in self._inside(path, self.desired.objects):
+            if name != passthru:
+                self._namespace(name)
+        for name in self._inside(path, self.desired.links):
+            self._link(name)
+
+    def _namespace(self, path: str) -> None:
+        for name in ("uuid", "nguid"):
+            value = self.desired.objects[path].attributes.get(name)
+            self._remove([self.identities[name, value]] if value and (name, value) in self.identities else [])
+        self._object(path)
+
+    def _ports(self, ports: list[str]) -> None:
+        moving = [path for path in ports if path in self.actual.objects and self._moves(path)]
+        closed = [link for path in moving for link in self.actual.links if link.startswith(f"{path}/subsystems/")]
+        opening = [path for path in ports if path in moving or not self._is_open(path)]
+        for path in self._going("ports/"):
+            if path in self.actual.objects and any(self._collide(path, other) for other in opening):
+                self._remove(self._going(f"{path}/subsystems/"))
+        for link in closed:
+            self._unlink(link)
+        for path in ports:
+            self._object(path)
+            for name in self._inside(path, self.desired.objects):
+                self._object(name)
+        for path in ports:
+            for link in self._inside(path, self.desired.links):
+                self._link(link)
+        for link in closed:
+            if link not in self.going and link not in self.desired.links:
+                self._symlink(link, self.actual.links[link])
+
+    def _inside(self, path: str, which: Collection[str]) -> list[str]:
+        return [name for name in self.inside.get(path, []) if name in which]
+
+    def _moves(self, port: str) -> bool:
+        """Whether the port has to be closed for a change."""
+        return any(row.gate for row, _value in changes(self.desired, self.actual, port))
+
+    def _is_open(self, port: str) -> bool:
+        return any(link.startswith(f"{port}/subsystems/") for link in self.actual.links)
+
+    def _collide(self, old: str, new: str) -> bool:
+        """Whether two ports cannot listen at the same time."""
+        have, want = self.actual.objects[old].attributes, self.desired.objects[new].attributes
+        if not all(place.get("trtype") in IP_TRANSPORTS for place in (have, want)):
+            return False
+        addresses = {have.get("traddr"), want.get("traddr")}
+        return have.get("trsvcid") == want.get("trsvcid") and (len(addresses) == 1 or bool(addresses & _WILDCARDS))
+
+    def _object(self, path: str) -> None:
+        """Make the object where it is missing and write what differs."""
+        new = path not in self.actual.objects
+        if new and not is_builtin(self.desired, path):
+            self._do("mkdir", path)
+            self.plan.created.append(path)
+        for row, value in changes(self.desired, self.actual, path):
+            self._do("write", f"{path}/{row.file}" if path else row.file, value, row.secret)
+
+    def _link(self, link: str) -> None:
+        if link not in self.actual.links:
+            self.plan.created.append(link)
+        if link not in self.actual.links or link in self.done:
+            self._symlink(link, self.desired.links[link])
+
+    def _symlink(self, link: str, target: str) -> None:
+        self._do("symlink", link, f"{self.root}/{target}")
+
+    def _unlink(self, link: str) -> None:
+        if link not in self.done:
+            self.done.add(link)
+            self._do("unlink", link)
+
+    def _going(self, prefix: str) -> list[str]:
+        return sorted(path for path in self.going if path.startswith(prefix))
+
+    def _remove(self, paths: list[str]) -> None:
+        for path in paths:
+            if path in self.actual.links:
+                self._unlink(path)
+            elif path not in self.done:
+                self.done.add(path)
+                self._do("rmdir", path)
+
+    def _do(self, verb: str, path: str, value: str = "", secret: bool = False) -> None:
+        about = label(path.rpartition("/")[0] if verb == "write" else path)
+        self.plan.operations.append(Operation(verb, f"{self.root}/{path}", value, about=about, secret=secret))

@@ -1,0 +1,415 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: nvmet_config
+short_description: Make the kernel's NVMe target serve what is described
+description:
+  - Takes the whole of an NVMe target (subsystems, namespaces, allowed hosts, ports) as one tree and brings nvmet's
+    configfs to it in place. What is equal already is neither written nor opened for writing.
+  - Things are made first and removed last; nothing is torn down to be rebuilt.
+  - An attribute that is not described goes back to the kernel's default where it has a fixed one, and stays as it
+    is where it has none (like O(subsystems[].serial)).
+  - Everything is checked before anything is changed, the devices included. A block device that this machine uses
+    itself (mounted, swap, part of md, LVM or a pool) is refused, because nvmet would export it without a word.
+  - After a successful run the description is saved for the next boot, see O(persist).
+author:
+  - The nvmeof.mptcp authors (@nvmeof)
+extends_documentation_fragment:
+  - nvmeof.mptcp._attributes
+options:
+  prune:
+    description:
+      - What to remove of that which is not described.
+      - V(owned) removes only what an earlier description of this module made, V(none) nothing, and V(all) whatever
+        else nvmet has.
+      - Nothing is removed that something which stays lies in or links to.
+    type: str
+    choices: [owned, none, all]
+    default: owned
+  persist:
+    description:
+      - Whether the description is saved in C(/etc/nvmeof-mptcp/target.json), from where the role's unit applies it
+        at boot.
+      - The file is replaced only after everything was applied.
+    type: bool
+    default: true
+  discovery_nqn:
+    description:
+      - NQN that the discovery service answers to, 1 to 222 bytes; the well-known one by default.
+    type: str
+  hosts:
+    description:
+      - Hosts with settings of their own; a host that is only allowed needs no entry.
+    type: list
+    elements: dict
+    suboptions:
+      nqn:
+        description:
+          - Host NQN.
+        type: str
+        required: true
+      dhchap_hash:
+        description:
+          - Hash of the authentication, V(hmac(sha256\)), V(hmac(sha384\)) or V(hmac(sha512\)).
+        type: str
+      dhchap_dhgroup:
+        description:
+          - Diffie-Hellman group, V(null), V(ffdhe2048), V(ffdhe3072), V(ffdhe4096), V(ffdhe6144) or V(ffdhe8192).
+        type: str
+      dhchap_key:
+        description:
+          - DH-HMAC-CHAP key of the host, as C(nvme gen-dhchap-key) prints it. A host authenticates by it from its
+            next connection on.
+        type: str
+      dhchap_ctrl_key:
+        description:
+          - DH-HMAC-CHAP key by which the target authenticates itself to the host.
+        type: str
+  subsystems:
+    description:
+      - Subsystems and what they hold.
+    type: list
+    elements: dict
+    suboptions:
+      nqn:
+        description:
+          - NQN of the subsystem.
+        type: str
+        required: true
+      allow_any_host:
+        description:
+          - Whether any host may connect. Never inferred, and in contradiction to O(subsystems[].allowed_hosts).
+        type: bool
+      version:
+        description:
+          - NVMe version that is reported, like V('2.1'); nvmet refuses a change once a host has discovered the
+            subsystem.
+        type: str
+      serial:
+        description: >-
+          Serial number, 1 to 20 ASCII characters. Random by default: write it, or it changes whenever the subsystem
+          is made anew.
+        type: str
+      model:
+        description:
+          - Model number, 1 to 40 ASCII characters; V(Linux) by default.
+        type: str
+      firmware:
+        description:
+          - Firmware revision, 1 to 8 ASCII characters; the kernel's release by default.
+        type: str
+      ieee_oui:
+        description:
+          - IEEE OUI, V(0) to V(0xffffff).
+        type: str
+      cntlid_min:
+        description:
+          - Lowest controller ID, V(1) to V(65535); targets that serve one NQN need disjoint ranges.
+        type: int
+      cntlid_max:
+        description:
+          - Highest controller ID, V(1) to V(65535).
+        type: int
+      vendor_id:
+        description:
+          - PCI vendor ID, V(0) to V(0xffff).
+        type: str
+      subsys_vendor_id:
+        description:
+          - PCI subsystem vendor ID, V(0) to V(0xffff).
+        type: str
+      qid_max:
+        description:
+          - Highest queue ID, V(1) to V(128). A change makes every connected host reconnect.
+        type: int
+      pi_enable:
+        description:
+          - Whether protection information is offered, on a kernel built with it.
+        type: bool
+      namespaces:
+        description:
+          - Namespaces of the subsystem, at most 1024.
+        type: list
+        elements: dict
+        suboptions:
+          nsid:
+            description:
+              - Namespace ID, V(1) to V(4294967294).
+            type: int
+            required: true
+          device_path:
+            description:
+              - Block device, by a name that stays (C(/dev/disk/by-id/…), C(/dev/mapper/…)), or a regular file.
+                Refused when this machine uses it itself.
+            type: str
+          uuid:
+            description: >-
+              UUID by which hosts know the namespace. Random by default: write it, or it changes whenever the
+              namespace is made anew.
+            type: str
+          nguid:
+            description:
+              - NGUID of the namespace, 32 hexadecimal digits.
+            type: str
+          buffered_io:
+            description:
+              - Whether a file is served through the page cache.
+            type: bool
+          resv_enable:
+            description:
+              - Whether reservations are offered.
+            type: bool
+          p2pmem:
+            description:
+              - Peer-to-peer memory to use, on a kernel built with it.
+            type: str
+          ana_grpid:
+            description:
+              - ANA group, V(1) to V(127); V(1) by default.
+            type: int
+          enable:
+            description:
+              - Whether the namespace is served; V(true) unless written otherwise.
+            type: bool
+      allowed_hosts:
+        description:
+          - NQNs of the hosts that may connect.
+        type: list
+        elements: str
+      passthru:
+        description:
+          - An NVMe controller of this machine to pass through instead of namespaces.
+        type: dict
+        suboptions:
+          device_path:
+            description:
+              - The controller, like V(/dev/nvme0).
+            type: str
+          admin_timeout:
+            description:
+              - Timeout of admin commands in seconds; V(0) is the driver's own.
+            type: int
+          io_timeout:
+            description:
+              - Timeout of I/O commands in seconds; V(0) is the driver's own.
+            type: int
+          clear_ids:
+            description:
+              - Whether identifiers of the passed-through namespaces are hidden.
+            type: bool
+          enable:
+            description:
+              - Whether the controller is passed through; V(true) unless written otherwise.
+            type: bool
+  ports:
+    description:
+      - Ports that hosts connect to.
+    type: list
+    elements: dict
+    suboptions:
+      portid:
+        description:
+          - Port ID, V(0) to V(65535).
+        type: int
+        required: true
+      trtype:
+        description:
+          - Transport, V(mptcp), V(tcp), V(rdma), V(fc), V(loop) or V(pci), as the kernel offers it.
+        type: str
+      adrfam:
+        description:
+          - Address family, V(ipv4), V(ipv6), V(ib), V(fc), V(loop) or V(pci).
+        type: str
+      traddr:
+        description:
+          - Transport address, like an IP address of this machine.
+        type: str
+      trsvcid:
+        description:
+          - Transport service ID, for IP transports the port number.
+        type: str
+      tsas:
+        description:
+          - Transport specific address subtype, V(none), V(tls1.3) or V(connected).
+        type: str
+      treq:
+        description:
+          - Whether a secure channel is needed, V(not specified), V(required) or V(not required).
+        type: str
+      inline_data_size:
+        description:
+          - Bytes of data that a command may carry; the transport's own by default.
+        type: int
+      max_queue_size:
+        description:
+          - Entries of a queue, V(16) to V(1024); the transport's own by default.
+        type: int
+      mdts:
+        description:
+          - Maximum data transfer size as a power of two of pages, V(0) to V(255); V(0) is no limit.
+        type: int
+      pi_enable:
+        description:
+          - Whether protection information is offered, on a kernel built with it.
+        type: bool
+      ana_groups:
+        description:
+          - ANA groups of the port with their states.
+        type: list
+        elements: dict
+        suboptions:
+          grpid:
+            description:
+              - ANA group ID, V(1) to V(127).
+            type: int
+            required: true
+          ana_state:
+            description:
+              - State of the group on this port, V(optimized), V(non-optimized), V(inaccessible), V(persistent-loss)
+                or V(change).
+            type: str
+      referrals:
+        description:
+          - Other discovery services that this port's discovery log names.
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description:
+              - Name of the referral.
+            type: str
+            required: true
+          trtype:
+            description:
+              - Transport, as in O(ports[].trtype).
+            type: str
+          adrfam:
+            description:
+              - Address family, as in O(ports[].adrfam).
+            type: str
+          traddr:
+            description:
+              - Transport address of the other discovery service.
+            type: str
+          trsvcid:
+            description:
+              - Transport service ID of the other discovery service.
+            type: str
+          portid:
+            description:
+              - Port ID in the log entry.
+            type: int
+          treq:
+            description:
+              - As in O(ports[].treq).
+            type: str
+          enable:
+            description:
+              - Whether the log names it; V(true) unless written otherwise.
+            type: bool
+      subsystems:
+        description:
+          - NQNs of the subsystems that the port serves; the first one opens it.
+        type: list
+        elements: str
+notes:
+  - Needs root and a kernel with nvmet, which is loaded when it is not.
+  - Transport V(mptcp) needs the modules that role P(nvmeof.mptcp.nvme_kernel#role) brings.
+seealso:
+  - module: nvmeof.mptcp.nvmet_info
+"""
+
+EXAMPLES = r"""
+- name: Serve a disk over NVMe over MPTCP
+  nvmeof.mptcp.nvmet_config:
+    subsystems:
+      - nqn: nqn.2026-11.org.example:vol0
+        serial: 8a6a1b2c3d0b2c1e9e3a
+        allowed_hosts: ["nqn.2026-11.org.example:host1"]
+        namespaces:
+          - nsid: 1
+            device_path: /dev/disk/by-id/virtio-vol0
+            uuid: 0b2c1e9e-3a2f-4a5c-9f4e-0d8a6a1b2c3d
+    ports:
+      - portid: 1
+        trtype: mptcp
+        adrfam: ipv4
+        traddr: 10.10.255.1
+        trsvcid: "4420"
+        subsystems: ["nqn.2026-11.org.example:vol0"]
+"""
+
+RETURN = r"""
+plan:
+  description: What was done, or in check mode would be done, in order, as lines that a person could type.
+  returned: success
+  type: list
+  elements: str
+  sample: ["mkdir /sys/kernel/config/nvmet/ports/1"]
+kept:
+  description:
+    - What an earlier description made and this one does not name, kept because something that is not ours lies in it
+      or links to it.
+  returned: success
+  type: list
+  elements: str
+  sample: ["hosts/nqn.2026-11.org.example:host1"]
+applied:
+  description: What had been done before the kernel refused an operation. It stays; a further run continues from there.
+  returned: when the kernel refuses an operation
+  type: list
+  elements: str
+problems:
+  description: One sentence for each mistake in the description.
+  returned: when the description is refused
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_arguments import arguments, description
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import NotConverged, converge
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_prune import CHOICES
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import label, render
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import Busy
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **arguments(),
+            "prune": {"type": "str", "choices": list(CHOICES), "default": "owned"},
+            "persist": {"type": "bool", "default": True},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    try:
+        result = converge(
+            description(params), check=module.check_mode, prune=params["prune"], persist=params["persist"]
+        )
+    except Invalid as error:
+        module.fail_json(msg="; ".join(error.problems), problems=error.problems)
+    except Refused as error:
+        module.fail_json(msg=str(error), applied=[operation.line() for operation in error.applied])
+    except (NotConverged, Busy, ValueError, OSError) as error:
+        module.fail_json(msg=str(error))
+    for path in result.kept:
+        module.warn(f"{label(path)} is not described any more and stays, for something that is not ours uses it")
+    diff = {"before_header": "nvmet", "after_header": "nvmet"}
+    module.exit_json(
+        changed=result.changed,
+        plan=[operation.line() for operation in result.plan],
+        kept=result.kept,
+        diff={**diff, "before": render(result.before), "after": render(result.after)},
+    )
+
+
+if __name__ == "__main__":
+    main()
