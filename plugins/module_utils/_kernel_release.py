@@ -1,0 +1,81 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is PRIVATE to the collection.
+
+"""Which kernels the collection's patch is made for, and what stands in the way of rebuilt modules on a machine."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Optional
+
+# The series whose packaged source the patch applies to without fuzz. MPTCP sockets have .read_sock since 7.0.
+SERIES = ("7.2", "7.3")
+
+# Debian's names of kernel releases: 7.2.12+deb13-cloud-amd64, 7.2.12+deb14-amd64.
+_RELEASE = re.compile(r"(?P<series>\d+\.\d+)\.\d+\+deb\d+(-(?P<flavour>[a-z]+))?-(?P<architecture>[a-z0-9]+)")
+
+REMEDY = (
+    "install a kernel of series {0} from Debian 13's backports (apt-get install -t trixie-backports linux-image-amd64 "
+    "linux-headers-amd64) and boot it, or boot a kernel that has the transport".format(" or ".join(SERIES))
+)
+
+
+@dataclass(frozen=True)
+class Release:
+    """A Debian kernel release (uname -r): series 7.2, flavour "" (generic), cloud or rt, Debian's architecture name."""
+
+    name: str
+    series: str
+    flavour: str
+    architecture: str
+
+    @property
+    def source(self) -> str:
+        """The package with the source of the whole series."""
+        return "linux-source-" + self.series
+
+    @property
+    def headers(self) -> str:
+        """The package to build modules for this release with; it brings the kernel's own compiler."""
+        return "linux-headers-" + self.name
+
+    @property
+    def image(self) -> str:
+        """The package of the kernel itself."""
+        return "linux-image-" + self.name
+
+
+def parse_release(name: str) -> Optional[Release]:
+    """The parts of a release name, or None when it is not one of Debian's."""
+    match = _RELEASE.fullmatch(name)
+    if match is None:
+        return None
+    return Release(name, match["series"], match["flavour"] or "", match["architecture"])
+
+
+def obstacles(name: str, package_version: str, lockdown: str, signatures_enforced: bool) -> list[str]:
+    """Why rebuilt modules cannot bring the transport to a machine; empty when they can.
+
+    name: uname -r. package_version: version of the package that owns the running kernel, empty if none does.
+    lockdown: content of /sys/kernel/security/lockdown, the mode in force in brackets; empty if there is none.
+    signatures_enforced: whether the kernel loads signed modules only.
+    """
+    release = parse_release(name)
+    if release is None or not package_version:
+        return ["kernel {0} is not one of Debian's packages: {1}".format(name, REMEDY)]
+    found = []
+    if release.series not in SERIES:
+        supported = " and ".join(SERIES)
+        found.append("kernel {0} is of series {1}, the patch is for {2}: {3}".format(name, release.series, supported, REMEDY))
+    if release.architecture != "amd64":
+        found.append("kernel {0} is for {1}: rebuilt modules are made for amd64 only".format(name, release.architecture))
+    if "[integrity]" in lockdown or "[confidentiality]" in lockdown or signatures_enforced:
+        found.append(
+            "kernel {0} loads signed modules only (Secure Boot or lockdown), rebuilt ones are not signed: "
+            "switch Secure Boot off, or boot a signed kernel that has the transport".format(name)
+        )
+    return found

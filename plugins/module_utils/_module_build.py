@@ -1,0 +1,159 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is PRIVATE to the collection.
+
+"""The nvme modules of a Debian kernel, rebuilt with a patch: natively, in a chroot with the kernel's own compiler.
+
+The chroot is made once per kernel package and kept; nothing is ever built into the controller's own system.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import typing as t
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _cache, _mmdebstrap
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_release import Release
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._module_files import PROVENANCE_FIELD
+
+# Which modules are made of which folder of the kernel's source.
+FOLDERS = {
+    "drivers/nvme/host": ("nvme-fabrics", "nvme-tcp"),
+    "drivers/nvme/target": ("nvmet", "nvmet-tcp"),
+}
+
+# Modules compile against the installed headers, whose linux/nvme.h the patch cannot reach.
+_DEFINES = "-DNVMF_TRTYPE_MPTCP=4"
+
+# What the chroot keeps of the kernel's source.
+_SOURCES = ("drivers/nvme", "include/linux/nvme.h")
+
+_PACKAGES = ("binutils", "kmod", "make", "patch", "xz-utils")
+
+
+class BuildError(Exception):
+    """A source that cannot be had, a patch that does not apply or a compiler that failed; the text says which."""
+
+
+def ensure_chroot(
+    cache: pathlib.Path, mirror: str, release: Release, version: str, say: t.Callable[[str], None]
+) -> pathlib.Path:
+    """A root file system with the headers, the compiler and the nvme source of one kernel package.
+
+    version: of the packages linux-image, linux-headers and linux-source, for example 7.2.12-1~bpo13+1.
+    """
+    code = inspect.getsource(_mmdebstrap)
+    made_of = {"release": release.name, "version": version, "sources": _SOURCES, "packages": _PACKAGES, "code": code}
+    entry = cache / "chroots" / _cache.content_hash(made_of)
+
+    def build(folder: pathlib.Path) -> None:
+        say("making the build chroot for Linux {0}".format(release.name))
+        kernel = ["{0}={1}".format(package, version) for package in (release.headers, release.source)]
+        try:
+            _mmdebstrap.bootstrap(
+                str(folder / "root"), mirror, [*kernel, *_PACKAGES], arguments=["--customize-hook=" + _unpack(release)]
+            )
+        except _mmdebstrap.MmdebstrapError as error:
+            raise BuildError(
+                "no build chroot for Linux {0} ({1}) from {2}: {3}".format(release.name, version, mirror, error)
+            ) from None
+
+    _cache.ensure(entry, build, lambda: say("waiting for another process that makes the build chroot"))
+    return entry / "root"
+
+
+def build_modules(chroot: pathlib.Path, release: Release, patch: str, provenance: str, name: str) -> pathlib.Path:
+    """The folder with the patched modules, inside the chroot's build folder `name`, which the caller removes.
+
+    provenance: recorded in each module, shown by modinfo.
+    """
+    folder = chroot / "build" / name
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.parent.mkdir(exist_ok=True)
+    shutil.copytree(chroot / "usr/src" / release.source, folder, symlinks=True)
+    _apply(chroot, folder, release, patch)
+    output = folder / "modules"
+    output.mkdir()
+    for source, modules in FOLDERS.items():
+        _make(chroot, folder / source, release, modules)
+        for module in modules:
+            _finish(chroot, folder / source / (module + ".ko"), output, provenance)
+    return output
+
+
+def describe_failure(output: str) -> str:
+    """The hunks that patch(1) could not apply: file, hunk and line."""
+    file, failed = "", []
+    for line in output.splitlines():
+        named = re.match(r"(?:checking|patching) file (.+)", line)
+        if named:
+            file = named[1]
+        hunk = re.match(r"Hunk #(\d+) FAILED at (\d+)", line)
+        if hunk:
+            failed.append("{0} hunk {1} at line {2}".format(file, hunk[1], hunk[2]))
+    return ", ".join(failed) or output.strip()
+
+
+def in_chroot(chroot: pathlib.Path, *command: str, stdin: t.Optional[str] = None, lines: int = 15) -> str:
+    """What a command run in the chroot prints; BuildError with its last `lines` when it fails.
+
+    It gets /proc, which objtool needs, in a namespace of its own: nothing stays mounted, whatever happens to us.
+    """
+    isolated = ["unshare", "--fork", "--pid", "--kill-child", "--mount-proc={0}".format(chroot / "proc")]
+    result = subprocess.run(
+        [*isolated, "chroot", str(chroot), *command],
+        input=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
+        text=True,
+        errors="replace",
+    )
+    if result.returncode != 0:
+        tail = "\n".join(result.stdout.splitlines()[-lines:])
+        raise BuildError("{0} ended with {1}: {2}".format(" ".join(command[:4]), result.returncode, tail))
+    return result.stdout
+
+
+def _unpack(release: Release) -> str:
+    """An mmdebstrap hook that unpacks what is needed of the source and drops the archive, 160 MB of it."""
+    archive = "/usr/src/{0}.tar.xz".format(release.source)
+    members = " ".join("{0}/{1}".format(release.source, path) for path in _SOURCES)
+    return 'chroot "$1" tar --directory=/usr/src --extract --file={0} {1} && rm "$1{0}"'.format(archive, members)
+
+
+def _apply(chroot: pathlib.Path, folder: pathlib.Path, release: Release, patch: str) -> None:
+    inside = "/" + str(folder.relative_to(chroot))
+    try:
+        # No fuzz: a hunk that fits only roughly may land in the wrong place.
+        in_chroot(chroot, "patch", "--strip=1", "--fuzz=0", "--force", "--directory=" + inside, stdin=patch, lines=1000)
+    except BuildError as error:
+        failed = describe_failure(str(error))
+        raise BuildError("the patch does not apply to the source of Linux {0}: {1}".format(release.name, failed)) from None
+
+
+def _make(chroot: pathlib.Path, folder: pathlib.Path, release: Release, modules: t.Sequence[str]) -> None:
+    inside = "/" + str(folder.relative_to(chroot))
+    headers = "/usr/src/" + release.headers
+    settings = ["M=" + inside, "KCPPFLAGS=" + _DEFINES, "-j{0}".format(os.cpu_count() or 1)]
+    in_chroot(chroot, "make", "--directory=" + headers, *settings, *[module + ".ko" for module in modules])
+
+
+def _finish(chroot: pathlib.Path, module: pathlib.Path, output: pathlib.Path, provenance: str) -> None:
+    """Strip the module's debug information and add where it comes from to what modinfo shows."""
+    inside = "/" + str(module.relative_to(chroot))
+    information = module.with_suffix(".modinfo")
+    section = ".modinfo=/" + str(information.relative_to(chroot))
+    in_chroot(chroot, "objcopy", "--strip-debug", "--dump-section", section, inside)
+    with open(information, "ab") as stream:
+        stream.write("{0}={1}".format(PROVENANCE_FIELD, provenance).encode() + b"\0")
+    in_chroot(chroot, "objcopy", "--update-section", section, inside)
+    shutil.copyfile(module, output / module.name)
