@@ -57,7 +57,7 @@ def _name_and_cidr(network: Any) -> tuple[str, netaddr.IPNetwork]:
         raise BadFabric(f"fabric_networks: cidr {network['cidr']!r} of {network['name']} is not a network") from None
     if cidr.version != 4:
         raise BadFabric(f"fabric_networks: cidr {cidr} of {network['name']} is IPv6; rails are IPv4 networks")
-    if cidr != cidr.cidr or cidr.prefixlen > 31:
+    if cidr.ip != cidr.network or cidr.prefixlen > 31:
         raise BadFabric(f"fabric_networks: cidr {cidr} of {network['name']} is not a network; is it {cidr.cidr}?")
     return str(network["name"]), cidr
 
