@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Optional
 
 # The series whose packaged source the patch applies to without fuzz. MPTCP sockets have .read_sock since 7.0.
 SERIES = ("7.2", "7.3")
@@ -19,7 +18,7 @@ SERIES = ("7.2", "7.3")
 _RELEASE = re.compile(r"(?P<series>\d+\.\d+)\.\d+\+deb\d+(-(?P<flavour>[a-z]+))?-(?P<architecture>[a-z0-9]+)")
 
 REMEDY = (
-    "install a kernel of series {0} from Debian 13's backports (apt-get install -t trixie-backports linux-image-amd64 "
+    "install a kernel of series {} from Debian 13's backports (apt-get install -t trixie-backports linux-image-amd64 "
     "linux-headers-amd64) and boot it, or boot a kernel that has the transport".format(" or ".join(SERIES))
 )
 
@@ -49,7 +48,7 @@ class Release:
         return "linux-image-" + self.name
 
 
-def parse_release(name: str) -> Optional[Release]:
+def parse_release(name: str) -> Release | None:
     """The parts of a release name, or None when it is not one of Debian's."""
     match = _RELEASE.fullmatch(name)
     if match is None:
@@ -66,16 +65,16 @@ def obstacles(name: str, package_version: str, lockdown: str, signatures_enforce
     """
     release = parse_release(name)
     if release is None or not package_version:
-        return ["kernel {0} is not one of Debian's packages: {1}".format(name, REMEDY)]
+        return [f"kernel {name} is not one of Debian's packages: {REMEDY}"]
     found = []
     if release.series not in SERIES:
         supported = " and ".join(SERIES)
-        found.append("kernel {0} is of series {1}, the patch is for {2}: {3}".format(name, release.series, supported, REMEDY))
+        found.append(f"kernel {name} is of series {release.series}, the patch is for {supported}: {REMEDY}")
     if release.architecture != "amd64":
-        found.append("kernel {0} is for {1}: rebuilt modules are made for amd64 only".format(name, release.architecture))
+        found.append(f"kernel {name} is for {release.architecture}: rebuilt modules are made for amd64 only")
     if "[integrity]" in lockdown or "[confidentiality]" in lockdown or signatures_enforced:
         found.append(
-            "kernel {0} loads signed modules only (Secure Boot or lockdown), rebuilt ones are not signed: "
-            "switch Secure Boot off, or boot a signed kernel that has the transport".format(name)
+            f"kernel {name} loads signed modules only (Secure Boot or lockdown), rebuilt ones are not signed: "
+            "switch Secure Boot off, or boot a signed kernel that has the transport"
         )
     return found

@@ -35,7 +35,7 @@ _TRANSPORT_OPTIONS = (
 )
 
 # linux-base and linux-libc-dev are versioned with the kernel, so they all come from the same suite.
-_KERNEL_FROM_BACKPORTS = "Package: linux-*\nPin: release n={0}\nPin-Priority: 900\n".format(BACKPORTS)
+_KERNEL_FROM_BACKPORTS = f"Package: linux-*\nPin: release n={BACKPORTS}\nPin-Priority: 900\n"
 
 
 class MmdebstrapError(Exception):
@@ -59,16 +59,16 @@ def find_mirror(variable: str) -> str:
     """
     wanted = "$(REPO_URI)|$(COMPONENT)|$(ORIGIN)|$(LABEL)"
     command = ["apt-get", "indextargets", "--format", wanted, "Created-By: Packages"]
-    remedy = "run 'apt-get update' if it has one, or write the mirror's URI in {0}".format(variable)
+    remedy = f"run 'apt-get update' if it has one, or write the mirror's URI in {variable}"
     try:
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     except FileNotFoundError:
         raise MmdebstrapError("this machine has no apt-get: a Debian-like machine is needed, with mmdebstrap") from None
     except subprocess.CalledProcessError as error:
-        raise MmdebstrapError("apt-get indextargets: {0}; {1}".format(error.stderr.strip(), remedy)) from None
+        raise MmdebstrapError(f"apt-get indextargets: {error.stderr.strip()}; {remedy}") from None
     mirror = parse_index_targets(output)
     if mirror is None:
-        raise MmdebstrapError("apt on this machine knows no source of Debian's main archive: {0}".format(remedy))
+        raise MmdebstrapError(f"apt on this machine knows no source of Debian's main archive: {remedy}")
     return mirror
 
 
@@ -88,7 +88,7 @@ def check_prerequisites() -> None:
     if shutil.which("mmdebstrap") is None:
         raise MmdebstrapError("mmdebstrap is not installed: apt-get install mmdebstrap")
     if not os.path.exists(KEYRING):
-        raise MmdebstrapError("{0} does not exist: apt-get install debian-archive-keyring".format(KEYRING))
+        raise MmdebstrapError(f"{KEYRING} does not exist: apt-get install debian-archive-keyring")
     if os.geteuid() != 0:
         raise MmdebstrapError("mmdebstrap runs as root here: use become, or run as root")
 
@@ -140,7 +140,7 @@ def _command(
         "--format=" + output_format,
         "--variant=" + variant,
         "--aptopt=" + options,
-        "--setup-hook=copy-in {0} /etc/apt/preferences.d".format(pins),
+        f"--setup-hook=copy-in {pins} /etc/apt/preferences.d",
         "--include=" + ",".join(packages),
         *arguments,
         SUITE,
@@ -162,4 +162,4 @@ def _run(command: t.Sequence[str], stdin: str, on_line: t.Callable[[str], None] 
                 if on_line is not None:
                     on_line(line.rstrip())
     if process.returncode != 0:
-        raise MmdebstrapError("mmdebstrap ended with {0}: {1}".format(process.returncode, "\n".join(tail)))
+        raise MmdebstrapError("mmdebstrap ended with {}: {}".format(process.returncode, "\n".join(tail)))

@@ -54,16 +54,14 @@ def ensure_chroot(
     entry = cache / "chroots" / _cache.content_hash(made_of)
 
     def build(folder: pathlib.Path) -> None:
-        say("making the build chroot for Linux {0}".format(release.name))
-        kernel = ["{0}={1}".format(package, version) for package in (release.headers, release.source)]
+        say(f"making the build chroot for Linux {release.name}")
+        kernel = [f"{package}={version}" for package in (release.headers, release.source)]
         try:
             _mmdebstrap.bootstrap(
                 str(folder / "root"), mirror, [*kernel, *_PACKAGES], arguments=["--customize-hook=" + _unpack(release)]
             )
         except _mmdebstrap.MmdebstrapError as error:
-            raise BuildError(
-                "no build chroot for Linux {0} ({1}) from {2}: {3}".format(release.name, version, mirror, error)
-            ) from None
+            raise BuildError(f"no build chroot for Linux {release.name} ({version}) from {mirror}: {error}") from None
 
     _cache.ensure(entry, build, lambda: say("waiting for another process that makes the build chroot"))
     return entry / "root"
@@ -93,21 +91,21 @@ def describe_failure(output: str) -> str:
     """The hunks that patch(1) could not apply: file, hunk and line."""
     file, failed = "", []
     for line in output.splitlines():
-        named = re.match(r"(?:checking|patching) file (.+)", line)
+        named = re.search(r"(?:checking|patching) file (\S+)", line)
         if named:
             file = named[1]
         hunk = re.match(r"Hunk #(\d+) FAILED at (\d+)", line)
         if hunk:
-            failed.append("{0} hunk {1} at line {2}".format(file, hunk[1], hunk[2]))
+            failed.append(f"{file} hunk {hunk[1]} at line {hunk[2]}")
     return ", ".join(failed) or output.strip()
 
 
-def in_chroot(chroot: pathlib.Path, *command: str, stdin: t.Optional[str] = None, lines: int = 15) -> str:
+def in_chroot(chroot: pathlib.Path, *command: str, stdin: str | None = None, lines: int = 15) -> str:
     """What a command run in the chroot prints; BuildError with its last `lines` when it fails.
 
     It gets /proc, which objtool needs, in a namespace of its own: nothing stays mounted, whatever happens to us.
     """
-    isolated = ["unshare", "--fork", "--pid", "--kill-child", "--mount-proc={0}".format(chroot / "proc")]
+    isolated = ["unshare", "--fork", "--pid", "--kill-child", "--mount-proc={}".format(chroot / "proc")]
     result = subprocess.run(
         [*isolated, "chroot", str(chroot), *command],
         input=stdin,
@@ -119,15 +117,15 @@ def in_chroot(chroot: pathlib.Path, *command: str, stdin: t.Optional[str] = None
     )
     if result.returncode != 0:
         tail = "\n".join(result.stdout.splitlines()[-lines:])
-        raise BuildError("{0} ended with {1}: {2}".format(" ".join(command[:4]), result.returncode, tail))
+        raise BuildError("{} ended with {}: {}".format(" ".join(command[:4]), result.returncode, tail))
     return result.stdout
 
 
 def _unpack(release: Release) -> str:
     """An mmdebstrap hook that unpacks what is needed of the source and drops the archive, 160 MB of it."""
-    archive = "/usr/src/{0}.tar.xz".format(release.source)
-    members = " ".join("{0}/{1}".format(release.source, path) for path in _SOURCES)
-    return 'chroot "$1" tar --directory=/usr/src --extract --file={0} {1} && rm "$1{0}"'.format(archive, members)
+    archive = f"/usr/src/{release.source}.tar.xz"
+    members = " ".join(f"{release.source}/{path}" for path in _SOURCES)
+    return f'chroot "$1" tar --directory=/usr/src --extract --file={archive} {members} && rm "$1{archive}"'
 
 
 def _apply(chroot: pathlib.Path, folder: pathlib.Path, release: Release, patch: str) -> None:
@@ -137,13 +135,13 @@ def _apply(chroot: pathlib.Path, folder: pathlib.Path, release: Release, patch: 
         in_chroot(chroot, "patch", "--strip=1", "--fuzz=0", "--force", "--directory=" + inside, stdin=patch, lines=1000)
     except BuildError as error:
         failed = describe_failure(str(error))
-        raise BuildError("the patch does not apply to the source of Linux {0}: {1}".format(release.name, failed)) from None
+        raise BuildError(f"the patch does not apply to the source of Linux {release.name}: {failed}") from None
 
 
 def _make(chroot: pathlib.Path, folder: pathlib.Path, release: Release, modules: t.Sequence[str]) -> None:
     inside = "/" + str(folder.relative_to(chroot))
     headers = "/usr/src/" + release.headers
-    settings = ["M=" + inside, "KCPPFLAGS=" + _DEFINES, "-j{0}".format(os.cpu_count() or 1)]
+    settings = ["M=" + inside, "KCPPFLAGS=" + _DEFINES, f"-j{os.cpu_count() or 1}"]
     in_chroot(chroot, "make", "--directory=" + headers, *settings, *[module + ".ko" for module in modules])
 
 
@@ -154,6 +152,6 @@ def _finish(chroot: pathlib.Path, module: pathlib.Path, output: pathlib.Path, pr
     section = ".modinfo=/" + str(information.relative_to(chroot))
     in_chroot(chroot, "objcopy", "--strip-debug", "--dump-section", section, inside)
     with open(information, "ab") as stream:
-        stream.write("{0}={1}".format(PROVENANCE_FIELD, provenance).encode() + b"\0")
+        stream.write(f"{PROVENANCE_FIELD}={provenance}".encode() + b"\0")
     in_chroot(chroot, "objcopy", "--update-section", section, inside)
     shutil.copyfile(module, output / module.name)

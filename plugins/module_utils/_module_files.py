@@ -29,7 +29,7 @@ _NOTE = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0"
 
 @dataclass(frozen=True)
 class Module:
-    """One module: build ids in hexadecimal, empty when it is not loaded or not there.
+    """One module: build ids in hexadecimal, empty when it is not loaded or not there, "builtin" for a part of the kernel.
 
     file: what modprobe would load. aliases, provenance: of that file.
     """
@@ -56,11 +56,12 @@ def build_id(content: bytes) -> str:
 def read(name: str, sysfs: str = "/sys/module") -> Module:
     """State of a module of the running kernel."""
     file = _modinfo(name, "filename")
+    built_in = file == "(builtin)"
     return Module(
         name=name,
         file=file,
-        loaded=_loaded(name, sysfs),
-        on_disk=build_id(_content(file)) if os.path.isabs(file) else "",
+        loaded="builtin" if built_in else _loaded(name, sysfs),
+        on_disk="builtin" if built_in else build_id(_content(file)) if file else "",
         aliases=tuple(_modinfo(name, "alias").split()),
         provenance=_modinfo(name, PROVENANCE_FIELD),
     )
@@ -86,7 +87,7 @@ def _loaded(name: str, sysfs: str) -> str:
 
 def _modinfo(name: str, field: str) -> str:
     # Reason for a command: only kmod knows which of several files of one name modprobe takes, and how it is compressed.
-    result = subprocess.run(["modinfo", "-F", field, name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    result = subprocess.run(["modinfo", "-F", field, name], capture_output=True, text=True)
     return result.stdout.strip() if result.returncode == 0 else ""
 
 

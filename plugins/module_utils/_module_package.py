@@ -77,11 +77,11 @@ class Package:
     @property
     def version(self) -> str:
         """Debian version: the kernel's, and which patch."""
-        return "{0}+mptcp.{1}".format(self.kernel_version, self.patch_sha256[:12])
+        return f"{self.kernel_version}+mptcp.{self.patch_sha256[:12]}"
 
     @property
     def path(self) -> pathlib.Path:
-        return self.folder / "{0}_{1}_{2}.deb".format(self.name, self.version, self.release.architecture)
+        return self.folder / f"{self.name}_{self.version}_{self.release.architecture}.deb"
 
 
 def describe(cache: pathlib.Path, release: Release, kernel_version: str, patch: str) -> Package:
@@ -97,9 +97,7 @@ def ensure(package: Package, cache: pathlib.Path, mirror: str, say: t.Callable[[
 
     def build(folder: pathlib.Path) -> None:
         chroot = _module_build.ensure_chroot(cache, mirror, package.release, package.kernel_version, say)
-        provenance = "{0} {1}, patch sha256 {2}".format(
-            package.release.source, package.kernel_version, package.patch_sha256
-        )
+        provenance = f"{package.release.source} {package.kernel_version}, patch sha256 {package.patch_sha256}"
         say("building the modules")
         work = chroot / "build" / package.folder.name
         try:
@@ -117,7 +115,7 @@ def ensure(package: Package, cache: pathlib.Path, mirror: str, say: t.Callable[[
 
 
 def _document(package: Package, name: str) -> str:
-    return "usr/share/doc/{0}/{1}".format(package.name, name)
+    return f"usr/share/doc/{package.name}/{name}"
 
 
 def _pack(chroot: pathlib.Path, root: pathlib.Path, modules: pathlib.Path, package: Package) -> None:
@@ -155,7 +153,7 @@ def _made_of(chroot: pathlib.Path, package: Package) -> str:
         chroot, "dpkg-query", "--show", "--showformat=${Package} ${Version}\n", "gcc-[0-9]*-x86-64-linux-gnu"
     )
     if not configuration.is_file():
-        raise BuildError("{0} has no kernel configuration in {1}".format(package.release.headers, configuration))
+        raise BuildError(f"{package.release.headers} has no kernel configuration in {configuration}")
     facts = {
         "kernel_release": package.release.name,
         "source": package.release.source,

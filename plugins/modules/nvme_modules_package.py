@@ -11,7 +11,8 @@ description:
   - Rebuilds C(nvme-fabrics), C(nvme-tcp), C(nvmet) and C(nvmet-tcp) from the source of the kernel's own package plus a
     patch, with the kernel's own compiler, in a Debian 13 chroot. The result is the package
     C(nvme-mptcp-modules-<kernel release>).
-  - Runs on a build host, as root. It needs C(mmdebstrap) and a Debian mirror, and about a minute and 0.6 GB the first time.
+  - Runs on a build host, as root. It needs C(mmdebstrap), a Debian mirror, and the first time about a minute and
+    0.5 GB of space.
   - Chroots and packages are kept under the hash of everything that made them. Parallel runs for one kernel wait for
     the first and use its package; an interrupted build can be run again.
 author:
@@ -27,7 +28,8 @@ options:
     type: str
     required: true
   kernel_version:
-    description: Version of the kernel's package, which its headers and its source share, for example V(7.2.12-1~bpo13+1).
+    description:
+      - Version of the kernel's package, which its headers and its source share, for example V(7.2.12-1~bpo13+1).
     type: str
     required: true
   patch:
@@ -105,6 +107,7 @@ def main() -> None:
     release = _kernel_release.parse_release(name)
     if obstacles or release is None:
         module.fail_json(msg="kernel_release: " + "; ".join(obstacles))
+        return
     cache = pathlib.Path(module.params["cache_dir"])
     package = _module_package.describe(cache, release, version, module.params["patch"])
     changed = not package.path.exists()
@@ -114,7 +117,7 @@ def main() -> None:
             mirror = module.params["mirror"] or _mmdebstrap.find_mirror("nvme_kernel_mirror")
             _module_package.ensure(package, cache, mirror, module.debug)
         except (BuildError, _mmdebstrap.MmdebstrapError, OSError) as error:
-            module.fail_json(msg="{0} was not built: {1}".format(package.name, error))
+            module.fail_json(msg=f"{package.name} was not built: {error}")
     module.exit_json(
         changed=changed,
         path=str(package.path),
@@ -122,7 +125,7 @@ def main() -> None:
         name=package.name,
         version=package.version,
         patch_sha256=package.patch_sha256,
-        plan=["build {0}".format(package.path)] if changed else [],
+        plan=[f"build {package.path}"] if changed else [],
     )
 
 

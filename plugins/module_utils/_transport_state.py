@@ -1,0 +1,85 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is PRIVATE to the collection.
+
+"""All there is to know about the mptcp transport on this machine, as plain data for a module's result."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import typing as t
+from dataclasses import asdict
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _kernel_release,
+    _module_files,
+    _module_swap,
+    _transport_probe,
+)
+
+# The target's alias is the same in every kernel that has the transport; the host's is not in the posted series.
+_ALIAS = "nvmet-transport-4"
+
+
+def read(probe: bool) -> dict[str, t.Any]:
+    """The state of the transport.
+
+    probe: load the modules and ask the kernel. Otherwise nothing is written or loaded, and whether the transport is
+    present is judged by the modules on disk and by which builds are loaded.
+    Raises ProbeError.
+    """
+    missing = _transport_probe.load() if probe else []
+    modules = [_module_files.read(name) for name in _module_files.MODULES]
+    offered: dict[str, bool | None] = {"host": None, "target": None}
+    if probe:
+        offered = {"host": _transport_probe.offered_by_host(), "target": _transport_probe.offered_by_target()}
+    release = os.uname().release
+    version = package_version(release)
+    return {
+        "kernel_release": release,
+        "kernel_version": version,
+        "probed": probe,
+        "offered": offered,
+        "present": all(offered.values()) if probe else judge(modules),
+        "modules": [asdict(module) for module in modules],
+        "missing": missing,
+        "stale": [module.name for module in modules if module.stale],
+        "holders": _module_swap.holders(modules, _module_files.users),
+        "obstacles": _kernel_release.obstacles(
+            release,
+            version,
+            _read("/sys/kernel/security/lockdown"),
+            _read("/sys/module/module/parameters/sig_enforce") == "Y",
+        ),
+    }
+
+
+def judge(modules: t.Iterable[_module_files.Module]) -> bool:
+    """Whether the modules that are loaded, or would be, have the transport, going by what they say of themselves."""
+    found = list(modules)
+    return any(_ALIAS in module.aliases for module in found) and not any(module.stale for module in found)
+
+
+def package_version(release: str) -> str:
+    """Version of the installed package that owns a kernel release; empty when none does."""
+    # Reason for a command: dpkg's database has no other stable reader.
+    command = ["dpkg-query", "--show", "--showformat=${db:Status-Status} ${Version}\n"]
+    for package in (f"linux-image-{release}", f"linux-image-{release}-unsigned"):
+        try:
+            result = subprocess.run([*command, package], capture_output=True, text=True)
+        except FileNotFoundError:
+            return ""
+        status, _, version = result.stdout.strip().partition(" ")
+        if status == "installed":
+            return version
+    return ""
+
+
+def _read(path: str) -> str:
+    if not os.path.exists(path):
+        return ""
+    with open(path, encoding="utf-8") as stream:
+        return stream.read().strip()

@@ -1,0 +1,128 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: nvme_transport_info
+short_description: Ask the kernel whether it offers the mptcp transport, and where its nvme modules come from
+description:
+  - Loads C(nvme-tcp) and C(nvmet-tcp), writes V(mptcp) to C(addr_trtype) of a scratch port, and asks
+    C(/dev/nvme-fabrics) for a connection over an interface that cannot exist. Nothing is connected, and nothing stays.
+  - In check mode nothing is loaded or written. The result then says C(probed=false) and judges by the modules on disk
+    and by the builds that are loaded.
+author:
+  - The nvmeof.mptcp authors (@nvmeof)
+extends_documentation_fragment:
+  - nvmeof.mptcp._attributes.info
+attributes:
+  check_mode:
+    support: partial
+    details:
+      - In check mode the kernel is not asked, see RV(probed).
+options: {}
+"""
+
+EXAMPLES = r"""
+- name: Ask the kernel
+  nvmeof.mptcp.nvme_transport_info:
+  register: transport
+
+- name: Both sides have it
+  ansible.builtin.assert:
+    that: transport.present
+"""
+
+RETURN = r"""
+kernel_release:
+  description: Release of the running kernel.
+  returned: success
+  type: str
+  sample: 7.2.12+deb13-cloud-amd64
+kernel_version:
+  description: Version of the package that owns it; empty when none does.
+  returned: success
+  type: str
+  sample: 7.2.12-1~bpo13+1
+probed:
+  description: Whether the kernel was asked.
+  returned: success
+  type: bool
+offered:
+  description: The kernel's answer for each side; null when it was not asked.
+  returned: success
+  type: dict
+  contains:
+    host:
+      description: Whether C(/dev/nvme-fabrics) knows the transport.
+      type: bool
+    target:
+      description: Whether a port of nvmet takes it.
+      type: bool
+present:
+  description: Whether both sides have the transport, by the kernel's answer or, when not probed, by provenance.
+  returned: success
+  type: bool
+modules:
+  description: The modules that have to do with the transport.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the module.
+      type: str
+    file:
+      description: The file that modprobe would load.
+      type: str
+    loaded:
+      description: Build id of the loaded module; empty when it is not loaded.
+      type: str
+    on_disk:
+      description: Build id of the file.
+      type: str
+    aliases:
+      description: Aliases of the file.
+      type: list
+      elements: str
+    provenance:
+      description: What the collection's package recorded in the file; empty for the distribution's own.
+      type: str
+missing:
+  description: What modprobe said of modules that could not be loaded.
+  returned: success
+  type: list
+  elements: str
+stale:
+  description: Modules of which another build is loaded than the one on disk.
+  returned: success
+  type: list
+  elements: str
+holders:
+  description: What uses each loaded module and would keep it from being replaced.
+  returned: success
+  type: dict
+obstacles:
+  description: Why rebuilt modules cannot bring the transport to this machine; empty when they can.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _transport_state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport_probe import ProbeError
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    try:
+        state = _transport_state.read(probe=not module.check_mode)
+    except (ProbeError, OSError) as error:
+        module.fail_json(msg=f"the mptcp transport cannot be probed: {error}")
+    module.exit_json(changed=False, **state)
+
+
+if __name__ == "__main__":
+    main()
