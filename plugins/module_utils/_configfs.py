@@ -89,8 +89,9 @@ class _Gatherer:
         self.tree.objects[path] = found
         for row in self._rows(kind, folder):
             text = self._value(f"{folder}/{row.file}")
-            if text:
-                found.attributes[row.name] = _normal(row, text)
+            value = _normal(row, text)
+            if value is not None:
+                found.attributes[row.name] = value
         present = self.folders[kind_name]
         for group, inner in kind.groups.items():
             if group in present:
@@ -108,6 +109,7 @@ class _Gatherer:
             names = set(self.kernel.names(folder))
             self.folders[kind.name] = names
             self.readable[kind.name] = [row for row in kind.attributes if row.file in names]
+            self.tree.lacking[kind.name] = {row.name for row in kind.attributes if row.file not in names}
         return self.readable[kind.name]
 
     def _value(self, path: str) -> str:
@@ -120,9 +122,9 @@ class _Gatherer:
             raise
 
 
-def _normal(row: Attribute, text: str) -> str:
+def _normal(row: Attribute, text: str) -> str | None:
     try:
         return row.sanitise(text)
     except ValueError:
-        # What the kernel has may be what no description can ask for, like "-1"; it is then shown as it is.
-        return text
+        # Not set: nothing, "(null)" or "-1". No description can ask for that.
+        return None

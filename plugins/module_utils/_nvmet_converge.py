@@ -16,7 +16,14 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid, parse
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_devices import unfit, without
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_refusals import explain
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Object, Tree, describe
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import (
+    Object,
+    Tree,
+    describe,
+    is_builtin,
+    label,
+    parent,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, apply
 
 SLICE = "target"
@@ -98,13 +105,22 @@ def _look(on: Machine, wanted: Tree, check: bool, boot: bool) -> tuple[Tree, dic
     """What nvmet has, what cannot be served, and what it took or takes to see nvmet at all."""
     actual = _configfs.gather(on.kernel, on.root)
     bad = unfit(wanted, actual, _known(on), on.devices)
-    if bad and not boot:
-        raise Invalid(list(bad.values()))
+    problems = [*_unknown(wanted, actual), *([] if boot else bad.values())]
+    if problems:
+        raise Invalid(problems)
     preparation = _configfs.preparation(on.kernel, on.root)
     if preparation and not check:
         apply(preparation, explain, on.kernel.perform)
         actual = _configfs.gather(on.kernel, on.root)
     return actual, bad, preparation
+
+
+def _unknown(wanted: Tree, actual: Tree) -> list[str]:
+    return [
+        f"{label(path)}: this kernel's nvmet has no attribute {name}; leave it out"
+        for path, found in wanted.objects.items()
+        for name in sorted(actual.lacking.get(found.kind, set()) & set(found.attributes))
+    ]
 
 
 def _apply(on: Machine, desired: Tree, found: _nvmet_plan.Plan, owned: list[str], prune: str) -> None:
@@ -142,6 +158,7 @@ def _expected(desired: Tree, actual: Tree, found: _nvmet_plan.Plan) -> Tree:
             objects[path] = Object(want.kind, merged)
     links = {**actual.links, **desired.links}
     gone = set(found.removed)
+    gone |= {path for path in actual.objects if is_builtin(actual, path) and parent(path) in gone}
     return Tree(
         {path: kept for path, kept in objects.items() if path not in gone},
         {path: target for path, target in links.items() if path not in gone},

@@ -91,7 +91,8 @@ REFUSALS: tuple[Refusal, ...] = (
 def explain(operation: Operation, error: OSError) -> str | None:
     """Why, and what to do; None when the table does not know."""
     for row in REFUSALS:
-        fits = row.verb == operation.verb and row.code == error.errno and operation.path.endswith(row.end)
+        fits = row.verb == operation.verb and row.code == error.errno
+        fits = fits and (not row.end or operation.path.endswith(f"/{row.end}"))
         if fits and row.fits(operation):
             return f"{row.why} ({error.strerror})" if row.verb == "run" else row.why
     return None

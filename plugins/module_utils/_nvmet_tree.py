@@ -27,10 +27,14 @@ class Object:
 
 @dataclass
 class Tree:
-    """Objects and links by path, for example C(subsystems/NQN/namespaces/1) and C(ports/1/subsystems/NQN)."""
+    """Objects and links by path, for example C(subsystems/NQN/namespaces/1) and C(ports/1/subsystems/NQN).
+
+    lacking: kind → attributes that this kernel does not have, as far as it has shown an object of the kind.
+    """
 
     objects: dict[str, Object] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
+    lacking: dict[str, set[str]] = field(default_factory=dict)
 
 
 def key(path: str) -> str:

@@ -102,6 +102,8 @@ def identifier(value: Any) -> str:
     found = re.sub(r"[-:\s]", "", str(value)).lower()
     if not re.fullmatch(r"[0-9a-f]{32}", found):
         raise ValueError("must be 32 hexadecimal digits, with or without dashes; quote it in YAML")
+    if found == "0" * 32:
+        raise ValueError("must not be all zeros, which means none; leave it out")
     return str(uuid.UUID(found))
 
 

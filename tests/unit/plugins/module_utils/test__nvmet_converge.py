@@ -1,0 +1,298 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Converging on an emulated kernel: what is promised of any two descriptions, and what a refusal leaves."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _nvmet_converge as converge
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._configfs import gather
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid, parse
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import describe, is_builtin, render
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, Refused
+from emulated_configfs import ROOT, EmulatedKernel
+from hypothesis import HealthCheck, given, settings
+from nvmet_descriptions import KEYS, SUBSYSTEMS, descriptions
+
+VOL, HOST = "nqn.2026-11.org.example:vol0", "nqn.2026-11.org.example:host0"
+PROPERTY = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=200
+)
+
+
+class AnyDevices:
+    """Devices of which every path exists and is free, but for those named absent."""
+
+    def __init__(self, absent=()) -> None:
+        self.absent = set(absent)
+
+    def exists(self, path: str) -> bool:
+        return path not in self.absent
+
+    def identity(self, path: str) -> tuple[int, str]:
+        return (0, path)
+
+    def problem(self, path: str, known: bool = False) -> str | None:
+        return "does not exist" if path in self.absent else None
+
+
+def machine(folder: Path, kernel: EmulatedKernel | None = None, absent=()) -> converge.Machine:
+    folder.mkdir(exist_ok=True)
+    return converge.Machine(
+        kernel=kernel or EmulatedKernel(absent=absent),
+        root=ROOT,
+        devices=AnyDevices(absent),
+        config_dir=str(folder / "etc"),
+        owned_dir=str(folder / "var"),
+        lock_path=str(folder / "lock"),
+    )
+
+
+def simple(**port) -> dict:
+    return {
+        "subsystems": [
+            {
+                "nqn": VOL,
+                "serial": "A1",
+                "allowed_hosts": [HOST],
+                "namespaces": [{"nsid": 1, "device_path": "/dev/disk/by-id/virtio-vol0"}],
+            }
+        ],
+        "ports": [
+            {
+                "portid": 1,
+                "trtype": "mptcp",
+                "adrfam": "ipv4",
+                "traddr": "10.10.255.1",
+                "trsvcid": "4420",
+                "subsystems": [VOL],
+                **port,
+            }
+        ],
+    }
+
+
+def touched(operations: list[Operation]) -> set[str]:
+    """Objects and links that operations make, write, link or remove."""
+    out = set()
+    for operation in operations:
+        path = operation.path[len(ROOT) + 1 :]
+        out.add(path.rpartition("/")[0] if operation.verb == "write" else path)
+    return out
+
+
+def equal_in(first: dict, second: dict) -> set[str]:
+    """Objects and links that must not be touched: equal in both, and for a link its port too."""
+    one, two = parse(first), parse(second)
+    same = {path for path in one.objects if path in two.objects and one.objects[path] == two.objects[path]}
+    links = {link for link in one.links if link in two.links}
+    return same | {link for link in links if not link.startswith("ports/") or "/".join(link.split("/")[:2]) in same}
+
+
+@PROPERTY
+@given(first=descriptions(), second=descriptions())
+def test_any_description_follows_any_other(first: dict, second: dict, tmp_path_factory) -> None:
+    on = machine(tmp_path_factory.mktemp("m"))
+    converge.converge(first, machine=on)
+    before, inodes = len(on.kernel.performed), dict(on.kernel.inodes)
+    forecast = converge.converge(second, check=True, machine=on)
+    assert len(on.kernel.performed) == before, "check mode changes nothing"
+    result = converge.converge(second, machine=on)
+    done = on.kernel.performed[before:]
+    assert forecast.plan == result.plan == done
+    assert not touched(done) & equal_in(first, second)
+    for path in equal_in(first, second) - {""}:
+        assert on.kernel.inodes.get(path) == inodes.get(path)
+    actual = gather(on.kernel, ROOT)
+    assert set(result.after.links) == set(actual.links)
+    assert set(result.after.objects) <= set(actual.objects)
+    assert all(is_builtin(actual, path) for path in set(actual.objects) - set(result.after.objects))
+    wanted = parse(second)
+    assert set(wanted.links) == set(actual.links)
+    assert set(wanted.objects) == set(actual.objects)
+    for path, found in wanted.objects.items():
+        assert found.attributes.items() <= actual.objects[path].attributes.items()
+    again = converge.converge(second, machine=on)
+    assert (again.changed, again.plan) == (False, [])
+
+
+@PROPERTY
+@given(first=descriptions())
+def test_what_is_read_is_what_can_be_asked_for(first: dict, tmp_path_factory) -> None:
+    on = machine(tmp_path_factory.mktemp("m"))
+    converge.converge(first, machine=on)
+    read = describe(gather(on.kernel, ROOT))
+    assert KEYS[0] not in json.dumps(read)
+    before = len(on.kernel.performed)
+    converge.converge(read, machine=on)
+    assert on.kernel.performed[before:] == []
+    assert describe(parse(describe(parse(first), secrets=True)), secrets=True) == describe(parse(first), secrets=True)
+
+
+@PROPERTY
+@given(first=descriptions(), second=descriptions())
+def test_a_run_that_is_killed_anywhere_is_completed_by_the_next(first: dict, second: dict, tmp_path_factory) -> None:
+    class Killed(BaseException):
+        pass
+
+    on = machine(tmp_path_factory.mktemp("m"))
+    converge.converge(first, machine=on)
+    perform, left = on.kernel.perform, len(converge.converge(second, check=True, machine=on).plan) // 2
+
+    def dying(operation: Operation) -> None:
+        nonlocal left
+        if not left:
+            raise Killed
+        left -= 1
+        perform(operation)
+
+    on.kernel.perform = dying
+    try:
+        converge.converge(second, machine=on)
+    except Killed:
+        assert _state.load("target", on.config_dir)["target"] == describe(parse(first), secrets=True)
+    on.kernel.perform = perform
+    converge.converge(second, machine=on)
+    assert set(gather(on.kernel, ROOT).objects) == set(parse(second).objects)
+
+
+def test_a_virgin_machine_in_check_mode(tmp_path: Path) -> None:
+    on = machine(tmp_path, EmulatedKernel(loaded=False))
+    result = converge.converge(simple(), check=True, machine=on)
+    assert result.changed
+    assert result.plan[0].argv[0] == "modprobe"
+    assert render(result.before) == ""
+    assert "trtype: mptcp" in render(result.after)
+    assert list(tmp_path.iterdir()) == []
+    converge.converge(simple(), machine=on)
+    assert not converge.converge(simple(), machine=on).changed
+
+
+def test_what_others_made_stays(tmp_path: Path) -> None:
+    on = machine(tmp_path)
+    theirs = "nqn.2026-11.org.example:theirs"
+    for verb, path in (("mkdir", f"subsystems/{theirs}"), ("mkdir", f"subsystems/{theirs}/namespaces/7")):
+        on.kernel.perform(Operation(verb, f"{ROOT}/{path}"))
+    converge.converge(simple(), machine=on)
+    on.kernel.perform(Operation("symlink", f"{ROOT}/ports/1/subsystems/{theirs}", f"{ROOT}/subsystems/{theirs}"))
+    on.kernel.perform(Operation("mkdir", f"{ROOT}/subsystems/{VOL}/namespaces/9"))
+    result = converge.converge({}, machine=on)
+    found = gather(on.kernel, ROOT)
+    assert result.kept == ["ports/1", f"subsystems/{VOL}"]
+    assert f"subsystems/{theirs}/namespaces/7" in found.objects
+    assert f"subsystems/{VOL}/namespaces/1" not in found.objects
+    assert f"hosts/{HOST}" not in found.objects
+    converge.converge({}, prune="none", machine=on)
+    assert "ports/1" in gather(on.kernel, ROOT).objects
+    converge.converge({}, prune="all", machine=on)
+    assert set(gather(on.kernel, ROOT).objects) == {""}
+
+
+def test_a_refused_operation_says_what_why_and_what_was_done(tmp_path: Path) -> None:
+    on = machine(tmp_path, EmulatedKernel(transports=("tcp",)))
+    with pytest.raises(Refused, match="nvme_kernel brings it") as caught:
+        converge.converge(simple(), machine=on)
+    assert "EINVAL" in str(caught.value)
+    assert "port 1" in str(caught.value)
+    assert caught.value.applied == on.kernel.performed
+    assert _state.load("target", on.config_dir) is None, "a refused description is not applied at the next boot"
+    on.kernel.transports = ("tcp", "mptcp")
+    converge.converge(simple(), machine=on)
+    assert not converge.converge(simple(), machine=on).changed
+
+
+def test_a_port_in_the_way_is_named_as_the_reason(tmp_path: Path) -> None:
+    on = machine(tmp_path)
+    converge.converge(simple(), machine=on)
+    second = machine(tmp_path / "elsewhere", on.kernel)
+    with pytest.raises(Refused, match="EADDRINUSE"):
+        converge.converge(simple(portid=2), machine=second)
+
+
+def test_a_port_takes_over_the_address_of_one_that_goes(tmp_path: Path) -> None:
+    on = machine(tmp_path)
+    converge.converge(simple(), machine=on)
+    converge.converge(simple(portid=2), machine=on)
+    assert [path for path in gather(on.kernel, ROOT).objects if path.startswith("ports/")] == [
+        "ports/2", "ports/2/ana_groups/1"
+    ]  # fmt: skip
+
+
+def test_a_changed_port_is_closed_for_as_few_operations_as_possible(tmp_path: Path) -> None:
+    on = machine(tmp_path)
+    converge.converge(simple(), machine=on)
+    verbs = [operation.verb for operation in converge.converge(simple(trsvcid="4421"), machine=on).plan]
+    assert verbs == ["unlink", "write", "symlink"]
+
+
+def test_a_taken_over_identity_is_never_there_twice(tmp_path: Path) -> None:
+    on = machine(tmp_path)
+    first = simple()
+    first["subsystems"][0]["namespaces"][0]["uuid"] = "00000000-0000-0000-0000-000000000001"
+    second = copy.deepcopy(first)
+    second["subsystems"][0]["namespaces"][0]["nsid"] = 2
+    converge.converge(first, machine=on)
+    verbs = [operation.verb for operation in converge.converge(second, machine=on).plan]
+    assert verbs == ["rmdir", "mkdir", "write", "write", "write"]
+
+
+def test_boot_serves_everything_but_what_is_late(tmp_path: Path) -> None:
+    description = simple()
+    late = "/dev/disk/by-id/virtio-late"
+    description["subsystems"][0]["namespaces"].append({"nsid": 2, "device_path": late})
+    converge.converge(description, machine=machine(tmp_path))
+    rebooted = machine(tmp_path, absent=[late])
+    saved = _state.load("target", rebooted.config_dir)
+    with pytest.raises(converge.Late, match="virtio-late"):
+        converge.boot(saved, wait=0, machine=rebooted)
+    files = rebooted.kernel.objects
+    assert files[f"subsystems/{VOL}/namespaces/1"]["enable"] == "1"
+    assert files[f"subsystems/{VOL}/namespaces/2"]["enable"] == "0"
+    assert f"ports/1/subsystems/{VOL}" in rebooted.kernel.links
+    rebooted.devices.absent.clear()
+    rebooted.kernel.absent.clear()
+    assert len(converge.boot(saved, wait=0, machine=rebooted)) == 1
+    assert files[f"subsystems/{VOL}/namespaces/2"]["enable"] == "1"
+    assert _state.load("target", rebooted.config_dir) == saved
+    assert converge.boot(saved, wait=0, machine=rebooted) == []
+
+
+def test_a_missing_device_is_refused_before_anything_changes(tmp_path: Path) -> None:
+    on = machine(tmp_path, absent=["/dev/disk/by-id/virtio-vol0"])
+    with pytest.raises(Invalid, match="virtio-vol0"):
+        converge.converge(simple(), machine=on)
+    assert on.kernel.performed == []
+
+
+def test_one_device_is_not_served_twice(tmp_path: Path) -> None:
+    description = simple()
+    description["subsystems"].append(
+        {"nqn": SUBSYSTEMS[1], "namespaces": [{"nsid": 3, "device_path": "/dev/disk/by-id/virtio-vol0"}]}
+    )
+    with pytest.raises(Invalid, match="is also the device of subsystem"):
+        converge.converge(description, machine=machine(tmp_path))
+
+
+def test_attributes_that_a_kernel_lacks_matter_only_when_written(tmp_path: Path) -> None:
+    on = machine(tmp_path, EmulatedKernel(lacks=("resv_enable", "passthru")))
+    converge.converge(simple(), machine=on)
+    assert not converge.converge(simple(), machine=on).changed
+    description = simple()
+    description["subsystems"][0]["namespaces"][0]["resv_enable"] = True
+    with pytest.raises(Invalid, match="namespace 1: this kernel's nvmet has no attribute resv_enable"):
+        converge.converge(description, machine=on)
+    with pytest.raises(Refused, match="has no such attribute"):
+        converge.converge(description, machine=machine(tmp_path / "new", EmulatedKernel(lacks=("resv_enable",))))
+
+
+def test_secrets_are_in_no_line_and_no_diff(tmp_path: Path) -> None:
+    description = {**simple(), "hosts": [{"nqn": HOST, "dhchap_key": KEYS[0]}]}
+    result = converge.converge(description, machine=machine(tmp_path))
+    shown = [operation.line() for operation in result.plan] + [render(result.before), render(result.after)]
+    assert not any(KEYS[0] in text for text in shown)
+    assert (tmp_path / "etc/target.json").stat().st_mode & 0o777 == 0o600
