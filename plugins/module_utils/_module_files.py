@@ -29,7 +29,7 @@ _NOTE = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0"
 
 @dataclass(frozen=True)
 class Module:
-    """One module: build ids in hexadecimal, empty when it is not loaded or not there, "builtin" for a part of the kernel.
+    """One module: build ids in hexadecimal, empty when it is not loaded or not there, "builtin" in the kernel itself.
 
     file: what modprobe would load. aliases, provenance: of that file.
     """
@@ -55,16 +55,27 @@ def build_id(content: bytes) -> str:
 
 def read(name: str, sysfs: str = "/sys/module") -> Module:
     """State of a module of the running kernel."""
-    file = _modinfo(name, "filename")
+    fields = parse_modinfo(_modinfo(name))
+    file = fields.get("filename", [""])[0]
     built_in = file == "(builtin)"
     return Module(
         name=name,
         file=file,
         loaded="builtin" if built_in else _loaded(name, sysfs),
         on_disk="builtin" if built_in else build_id(_content(file)) if file else "",
-        aliases=tuple(_modinfo(name, "alias").split()),
-        provenance=_modinfo(name, PROVENANCE_FIELD),
+        aliases=tuple(fields.get("alias", [])),
+        provenance=fields.get(PROVENANCE_FIELD, [""])[0],
     )
+
+
+def parse_modinfo(output: str) -> dict[str, list[str]]:
+    """The fields that modinfo printed, each with its values in order."""
+    fields: dict[str, list[str]] = {}
+    for line in output.splitlines():
+        name, separator, value = line.partition(":")
+        if separator:
+            fields.setdefault(name, []).append(value.strip())
+    return fields
 
 
 def users(name: str, sysfs: str = "/sys/module") -> list[str]:
@@ -85,10 +96,10 @@ def _loaded(name: str, sysfs: str) -> str:
         return build_id(stream.read()) or "unknown"
 
 
-def _modinfo(name: str, field: str) -> str:
+def _modinfo(name: str) -> str:
     # Reason for a command: only kmod knows which of several files of one name modprobe takes, and how it is compressed.
-    result = subprocess.run(["modinfo", "-F", field, name], capture_output=True, text=True)
-    return result.stdout.strip() if result.returncode == 0 else ""
+    result = subprocess.run(["modinfo", name], capture_output=True, text=True)
+    return result.stdout if result.returncode == 0 else ""
 
 
 def _content(file: str) -> bytes:
