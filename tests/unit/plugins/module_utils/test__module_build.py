@@ -1,0 +1,79 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _module_build, _module_package
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_release import Release, parse_release
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._module_files import MODULES
+
+VERSION = "7.2.12-1~bpo13+1"
+PATCH = pathlib.Path(__file__).parents[4] / "roles/nvme_kernel/files/patches/nvme-mptcp.patch"
+
+
+@pytest.fixture
+def release() -> Release:
+    found = parse_release("7.2.12+deb13-cloud-amd64")
+    assert found is not None
+    return found
+
+
+def test_hunks_that_do_not_apply_are_named_with_their_file() -> None:
+    output = (
+        "patch --strip=1 ended with 1: patching file drivers/nvme/host/fabrics.c\n"
+        "Hunk #1 FAILED at 1222.\n1 out of 1 hunk FAILED -- saving rejects to file drivers/nvme/host/fabrics.c.rej\n"
+        "patching file drivers/nvme/host/tcp.c\nHunk #1 succeeded at 16.\nHunk #7 FAILED at 1971.\n"
+    )
+    assert _module_build.describe_failure(output) == (
+        "drivers/nvme/host/fabrics.c hunk 1 at line 1222, drivers/nvme/host/tcp.c hunk 7 at line 1971"
+    )
+
+
+def test_a_failure_without_hunks_is_shown_as_it_is() -> None:
+    assert (
+        _module_build.describe_failure("patch: **** Only garbage was found\n") == "patch: **** Only garbage was found"
+    )
+
+
+def test_all_modules_are_built() -> None:
+    assert sorted(name for names in _module_build.FOLDERS.values() for name in names) == sorted(MODULES)
+
+
+def test_the_number_that_modules_are_compiled_with_is_that_of_the_patch() -> None:
+    line = next(line for line in PATCH.read_text().splitlines() if line.startswith("+\tNVMF_TRTYPE_MPTCP"))
+    number = line.split("=")[1].split(",")[0].strip()
+    assert f"-DNVMF_TRTYPE_MPTCP={number}" == _module_build._DEFINES
+
+
+def test_the_patch_touches_nothing_but_what_is_rebuilt() -> None:
+    files = {line.split(" b/")[1] for line in PATCH.read_text().splitlines() if line.startswith("diff --git")}
+    assert files == {
+        "drivers/nvme/host/fabrics.c",
+        "drivers/nvme/host/tcp.c",
+        "drivers/nvme/target/configfs.c",
+        "drivers/nvme/target/tcp.c",
+        # Only a constant, see the test above: its structures are shared with modules that stay.
+        "include/linux/nvme.h",
+    }
+
+
+def test_the_package_is_named_for_the_kernel_and_found_by_its_content(tmp_path: pathlib.Path, release: Release) -> None:
+    package = _module_package.describe(tmp_path, release, VERSION, "a patch")
+    assert package.name == "nvme-mptcp-modules-7.2.12+deb13-cloud-amd64"
+    assert package.version.startswith(f"{VERSION}+mptcp.")
+    assert package == _module_package.describe(tmp_path, release, VERSION, "a patch")
+    others = [
+        _module_package.describe(tmp_path, release, VERSION, "another patch"),
+        _module_package.describe(tmp_path, release, "7.2.12-2~bpo13+1", "a patch"),
+    ]
+    assert package.folder not in [other.folder for other in others]
+
+
+def test_a_package_in_the_cache_is_not_built_again(tmp_path: pathlib.Path, release: Release) -> None:
+    package = _module_package.describe(tmp_path, release, VERSION, "a patch")
+    package.folder.mkdir(parents=True)
+    # Building would ask this mirror, which does not exist.
+    assert not _module_package.ensure(package, tmp_path, "http://mirror.invalid/debian", lambda line: None)
