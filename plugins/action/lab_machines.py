@@ -1,0 +1,91 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""See the documentation of the module of the same name."""
+
+from __future__ import annotations
+
+import pathlib
+import typing as t
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_accelerator, _lab_machines
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_controller import check_memory
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition import define
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_qemu import Boot
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_report import LabError, Progress
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_snapshot import Image
+
+_ARGUMENTS: dict[str, t.Any] = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "lab_dir": {"type": "path", "required": True},
+    "cache_dir": {"type": "path"},
+    "image": {"type": "path"},
+    "machines": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "name": {"type": "str", "required": True},
+            "number": {"type": "int", "required": True},
+            "memory": {"type": "int", "default": 1280},
+            "cpus": {"type": "int", "default": 2},
+            "networks": {"type": "list", "elements": "str"},
+            "disks": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "serial": {"type": "str", "required": True},
+                    "size": {"type": "str", "required": True},
+                },
+            },
+        },
+    },
+    "networks": {
+        "type": "list",
+        "elements": "dict",
+        "options": {"name": {"type": "str", "required": True}, "cidr": {"type": "str", "required": True}},
+    },
+}
+
+
+class ActionModule(ActionBase):
+    """Start and end the machines on the controller; an action, so that its progress is seen while it runs."""
+
+    _requires_connection = False
+    _supports_check_mode = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Run the task."""
+        result = super().run(tmp, task_vars)
+        _, arguments = self.validate_argument_spec(
+            argument_spec=_ARGUMENTS,
+            required_if=[("state", "present", ("cache_dir", "image", "machines", "networks"))],
+        )
+        progress = Progress(Display().display)
+        # Machines are recognised by their folder, so its one true name is used.
+        folder = pathlib.Path(arguments["lab_dir"]).resolve()
+        try:
+            if arguments["state"] == "absent":
+                return {**result, "changed": _lab_machines.absent(folder, progress)}
+            changed = _present(folder, arguments, progress)
+        except LabError as error:
+            raise AnsibleActionFail(str(error)) from None
+        progress.say("{} machines are up; ssh -F {}/ssh_config".format(len(arguments["machines"]), folder))
+        return {**result, "changed": changed, "ssh_config": str(folder / "ssh_config")}
+
+
+def _present(folder: pathlib.Path, arguments: dict[str, t.Any], progress: Progress) -> bool:
+    lab = define(arguments["machines"], arguments["networks"])
+    image, cache = pathlib.Path(arguments["image"]), pathlib.Path(arguments["cache_dir"]).resolve()
+    if not (image / "image.json").exists():
+        raise LabError(f"image {image} is no lab image: take the path that lab_image returns")
+    accelerator = _lab_accelerator.choose(cache, image / "vmlinuz", progress)
+    boot = Boot(str(image / "vmlinuz"), str(image / "initrd"), accelerator)
+    if _lab_machines.read_record(folder) is None:
+        meminfo = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8")
+        check_memory(sum(machine.memory for machine in lab.machines), meminfo)
+    return _lab_machines.present(folder, cache, lab, Image(image, boot), progress)

@@ -1,0 +1,84 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is PRIVATE to the collection.
+
+"""What the lab's image has in it besides the distribution's packages, and what it leaves out, each with its reason."""
+
+from __future__ import annotations
+
+# Documentation and translations are a third of the image, and nobody reads them in it.
+DPKG_OPTIONS = tuple(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("doc", "man", "locale", "info"))
+
+# Relative to /etc/initramfs-tools. The kernel has ext4 and virtio-pci built in; the disk is all that is missing.
+INITRAMFS = {
+    "modules": "virtio_blk\n",
+    "conf.d/lab": "MODULES=list\nCOMPRESS=zstd\nFSTYPE=ext4\n",
+}
+
+# Each machine gets its own (see _lab_identity).
+REMOVED = (
+    "etc/ssh/ssh_host_*",
+    "etc/nvme/hostid",
+    "etc/nvme/hostnqn",
+    "etc/hostname",
+    "etc/hosts",
+    "etc/machine-id",
+    "var/lib/dbus/machine-id",
+)
+
+FILES = {
+    # Empty: systemd fills it at the first boot (machine-id(5)).
+    "etc/machine-id": "",
+    # One kind of host key, made by the lab. Logging in without PAM leaves no session to set up for each ssh command.
+    "etc/ssh/sshd_config.d/lab.conf": "HostKey /etc/ssh/ssh_host_ed25519_key\nUsePAM no\nUseDNS no\n",
+    # The RAM disk in the image is never made again: QEMU boots the one beside the image.
+    "etc/initramfs-tools/update-initramfs.conf": "update_initramfs=no\nbackup_initramfs=no\n",
+    # Sent with every login otherwise.
+    "etc/motd": "",
+}
+
+_MASKED = (
+    # No schedule of the distribution's may run into a measurement.
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "mdcheck_continue.timer",
+    "mdcheck_start.timer",
+    "mdmonitor-oneshot.timer",
+    "systemd-tmpfiles-clean.timer",
+    # Nobody logs in at a console.
+    "getty@tty1.service",
+    "serial-getty@ttyS0.service",
+    # Host keys come with the machine's identity.
+    "sshd-keygen.service",
+    # Indices that nothing here uses, made anew after each new image.
+    "ldconfig.service",
+    "systemd-journal-catalog-update.service",
+    # Hardware that is not there.
+    "nvmefc-boot-connections.service",
+    "systemd-pstore.service",
+    "modprobe@drm.service",
+    "systemd-binfmt.service",
+    # Nothing waits for a network that has no router.
+    "systemd-networkd-wait-online.service",
+)
+
+_NULL = "/dev/null"
+_SYSTEM = "/usr/lib/systemd/system/"
+LINKS = {
+    **{"etc/systemd/system/" + unit: _NULL for unit in _MASKED},
+    # Needs a vsock device, and says at each boot that there is none.
+    "etc/systemd/system-generators/systemd-ssh-generator": _NULL,
+    "etc/systemd/system/multi-user.target.wants/systemd-networkd.service": _SYSTEM + "systemd-networkd.service",
+    "etc/systemd/system/sockets.target.wants/systemd-networkd.socket": _SYSTEM + "systemd-networkd.socket",
+    # Turns the credentials into .link and .network files.
+    "etc/systemd/system/sysinit.target.wants/systemd-network-generator.service": _SYSTEM
+    + "systemd-network-generator.service",
+    # No graphical.target to reach.
+    "etc/systemd/system/default.target": _SYSTEM + "multi-user.target",
+}

@@ -1,0 +1,151 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is PRIVATE to the collection.
+
+"""The QEMU command line of a lab machine. Pure: from a definition to a list of words, each with its reason.
+
+All file and socket names are relative to the machine's own folder, which is QEMU's working directory: a unix socket
+path has room for 108 bytes only (unix(7)), and a lab may be deep in the file system.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition import Lab, Machine, Nic
+
+QEMU = "qemu-system-x86_64"
+
+# PCI slots are fixed, so that a device plugged out and in again is the same to the guest. 0 and 1 are the board's.
+_ROOT_SLOT, _MANAGEMENT_SLOT, _RNG_SLOT, _FIRST_NIC_SLOT, _FIRST_DISK_SLOT = 2, 3, 4, 8, 16
+
+KERNEL_COMMAND_LINE = (
+    # The first PCI disk; the data disks come in later slots.
+    "root=/dev/vda rw "
+    # The serial console is the machine's console.log; errors only, because each character costs an exit to QEMU.
+    "console=ttyS0 quiet "
+    # QEMU's timers other than the TSC cost an exit for each reading, and TCG's TSC is steady.
+    "clocksource=tsc tsc=reliable "
+    # Nobody else's code runs in a lab, and the mitigations' barriers are expensive to emulate.
+    "mitigations=off "
+    # A machine that panics comes back like one with a watchdog would.
+    "panic=10 "
+    # systemd needs no generator for partitions, swap or hibernation here.
+    "systemd.gpt_auto=no noresume"
+)
+
+
+@dataclass(frozen=True)
+class Boot:
+    """What a machine boots: absolute paths of the kernel and the initial RAM disk; accelerator: kvm or tcg."""
+
+    kernel: str
+    initrd: str
+    accelerator: str
+
+
+def command(lab: Lab, machine: Machine, boot: Boot, credentials: t.Iterable[str], ssh_port: int | None) -> list[str]:
+    """The words of `machine`'s command line.
+
+    credentials: names of the files in the folder `credentials`.
+    ssh_port: forwarded from the controller's loopback to the machine's ssh.
+    """
+    return [
+        QEMU,
+        *_board(machine, boot),
+        *_disks(machine),
+        *_management(machine, ssh_port),
+        *(word for index, nic in enumerate(machine.nics) for word in _nic(lab, machine, index, nic)),
+        *(word for name in credentials for word in _credential(name)),
+    ]
+
+
+def disk_files(machine: Machine) -> dict[str, str]:
+    """Block node → file name in the machine's folder, the root disk first."""
+    return {"root": "root.qcow2", **{"disk-" + disk.serial: f"disk-{disk.serial}.qcow2" for disk in machine.disks}}
+
+
+def _board(machine: Machine, boot: Boot) -> list[str]:
+    # 256 MiB of translated code hold a lab machine's working set; the default of 1 GiB is mostly memory of the controller.
+    accelerators = {"kvm": "kvm", "tcg": "tcg,thread=multi,tb-size=256"}
+    # la57: with five levels of page tables TCG walks one more level for each translation.
+    models = {"kvm": "host", "tcg": "max,la57=off"}
+    return [
+        # Seen in `ps`.
+        *("-name", f"{machine.name},process={machine.name}"),
+        # Exactly the devices named here, whatever the defaults and the configuration of this QEMU.
+        *("-nodefaults", "-no-user-config", "-display", "none"),
+        # pc plugs PCI devices out and in on its root bus, which q35 does behind root ports only. hpet and vmport are
+        # timers and ports that the guest would find and poll.
+        *("-machine", "pc,hpet=off,vmport=off", "-accel", accelerators[boot.accelerator]),
+        *("-cpu", models[boot.accelerator], "-smp", str(machine.cpus), "-m", str(machine.memory)),
+        # Direct kernel boot: no boot loader to wait for, and a reboot inside the guest takes the same way.
+        *("-kernel", boot.kernel, "-initrd", boot.initrd, "-append", KERNEL_COMMAND_LINE),
+        *("-chardev", "file,id=console,path=console.log,append=on", "-serial", "chardev:console"),
+        # The control socket: snapshot, quit, plugging devices, cutting links.
+        *("-qmp", "unix:qmp.sock,server=on,wait=off"),
+        # Entropy at boot, so that ssh does not wait for it.
+        *("-object", "rng-random,id=entropy,filename=/dev/urandom"),
+        *("-device", f"virtio-rng-pci,rng=entropy,addr={_RNG_SLOT:#x}"),
+        # Tells the kernel that it was restored, so that two labs of one snapshot do not draw the same random numbers.
+        *("-device", "vmgenid,guid=auto"),
+    ]
+
+
+def _disks(machine: Machine) -> list[str]:
+    words: list[str] = []
+    slots = {"root": _ROOT_SLOT, **{"disk-" + d.serial: _FIRST_DISK_SLOT + i for i, d in enumerate(machine.disks)}}
+    for node, name in disk_files(machine).items():
+        # no-flush: a lab need not survive a power cut of the controller. discard keeps the file as small as its content.
+        drive = "driver=qcow2,node-name={0},file.driver=file,file.filename={1},cache.no-flush=on,discard=unmap"
+        device = f"virtio-blk-pci,drive={node},id=dev-{node},addr={slots[node]:#x}"
+        # The guest shows it as /dev/disk/by-id/virtio-SERIAL.
+        serial = "" if node == "root" else ",serial=" + node[len("disk-") :]
+        words += ["-blockdev", drive.format(node, name), "-device", device + serial]
+    return words
+
+
+def _management(machine: Machine, ssh_port: int | None) -> list[str]:
+    # restrict=on: the machine reaches nothing but answers what comes through the forwarded port.
+    forward = "" if ssh_port is None else f",hostfwd=tcp:127.0.0.1:{ssh_port}-:22"
+    return [
+        *("-netdev", "user,id=mgmt0,restrict=on" + forward),
+        *("-device", _nic_device("mgmt0", machine.management_mac, _MANAGEMENT_SLOT)),
+    ]
+
+
+def _nic_device(name: str, mac: str, slot: int) -> str:
+    # romfile: no network boot code.
+    return f"virtio-net-pci,netdev={name},id=nic-{name},mac={mac},addr={slot:#x},romfile="
+
+
+def _nic(lab: Lab, machine: Machine, index: int, nic: Nic) -> list[str]:
+    """A NIC in a network. The first machine of the network listens, one socket for each other member.
+
+    With two members that socket is the cable. With more, a hub inside the first machine's QEMU joins its own NIC and
+    all sockets; no bridge, no daemon, and the same rights as any other process.
+    """
+    first, *others = lab.members(nic.name)
+    device = ["-device", _nic_device(nic.name, nic.mac, _FIRST_NIC_SLOT + index)]
+    if machine.name != first:
+        return ["-netdev", _cable(nic.name, False, f"../{first}/{nic.name}-{machine.name}.sock"), *device]
+    if len(others) == 1:
+        return ["-netdev", _cable(nic.name, True, f"{nic.name}-{others[0]}.sock"), *device]
+    words = ["-netdev", f"hubport,id={nic.name},hubid={index}"]
+    for other in others:
+        cable = f"{nic.name}-{other}"
+        words += ["-netdev", _cable(cable, True, cable + ".sock")]
+        words += ["-netdev", f"hubport,id=hub-{cable},hubid={index},netdev={cable}"]
+    return words + device
+
+
+def _cable(name: str, server: bool, path: str) -> str:
+    return "stream,id={},server={},addr.type=unix,addr.path={}".format(name, "on" if server else "off", path)
+
+
+def _credential(name: str) -> list[str]:
+    # From a file, because a private key has no place on a command line.
+    return ["-fw_cfg", f"name=opt/io.systemd.credentials/{name},file=credentials/{name}"]

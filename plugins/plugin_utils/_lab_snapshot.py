@@ -1,0 +1,158 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is PRIVATE to the collection.
+
+"""A set of booted machines on which no role has run, kept in the cache: every start of a lab is its restoration.
+
+An entry holds the ssh key, known host keys and per machine: credentials, disks and the state of a running machine.
+Its name is the hash of the image, the machines, their command lines and the QEMU that saved them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import subprocess
+import typing as t
+import uuid
+from dataclasses import dataclass
+
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_cache, _lab_identity, _lab_process, _lab_ssh
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_accelerator import qemu_version
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition import Lab, Machine
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_identity import Identity, credentials
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_qemu import Boot, command, disk_files
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_report import LabError, Progress
+
+KEY = "id_ed25519"
+# An emulated machine boots in half a minute alone; a busy controller takes several times that.
+_BOOT_TIMEOUT = 600.0
+
+
+@dataclass(frozen=True)
+class Image:
+    """The image's folder and what it boots with."""
+
+    folder: pathlib.Path
+    boot: Boot
+
+
+def snapshot_key(lab: Lab, image: Image) -> str:
+    """The name of the cache entry."""
+    names = sorted(credentials(lab.machines[0], Identity(uuid.UUID(int=0), "", "")))
+    commands = [command(lab, machine, Boot("", "", image.boot.accelerator), names, 0) for machine in lab.machines]
+    sources = (__file__, _lab_process.__file__, _lab_identity.__file__)
+    code = [pathlib.Path(source).read_text(encoding="utf-8") for source in sources]
+    return _lab_cache.content_hash(
+        {"image": image.folder.name, "lab": lab.as_data(), "commands": commands, "code": code, "qemu": qemu_version()}
+    )
+
+
+def ensure_snapshot(cache: pathlib.Path, lab: Lab, image: Image, progress: Progress) -> pathlib.Path:
+    """The folder of the snapshot, made if it is not there."""
+    entry = cache / "snapshots" / snapshot_key(lab, image)
+
+    def build(folder: pathlib.Path) -> None:
+        progress.say("first boot of {}".format(", ".join(machine.name for machine in lab.machines)))
+        _prepare(folder, lab, image)
+        try:
+            _boot(folder, lab, image, progress)
+            for machine in lab.machines:
+                _lab_process.save(folder / machine.name)
+        finally:
+            _lab_process.stop(folder)
+        progress.say("saved the booted machines")
+
+    def waiting() -> None:
+        progress.say("waiting for another process that boots these machines")
+
+    _lab_cache.ensure(entry, build, waiting)
+    return entry
+
+
+def _prepare(folder: pathlib.Path, lab: Lab, image: Image) -> None:
+    _lab_ssh.make_key(folder / KEY)
+    authorized = (folder / (KEY + ".pub")).read_text(encoding="utf-8")
+    for machine in lab.machines:
+        own = folder / machine.name
+        own.mkdir()
+        _lab_ssh.make_key(own / "host_key")
+        identity = Identity(uuid.uuid4(), (own / "host_key").read_text(encoding="utf-8"), authorized)
+        (own / "credentials").mkdir()
+        for name, text in credentials(machine, identity).items():
+            path = own / "credentials" / name
+            path.touch(mode=0o600)
+            path.write_text(text, encoding="utf-8")
+        _make_disks(own, machine, image)
+
+
+def _make_disks(folder: pathlib.Path, machine: Machine, image: Image) -> None:
+    # Relative, so that the cache can be moved as a whole.
+    base = f"../../../images/{image.folder.name}/root.ext4"
+    for disk in machine.disks:
+        make_disk(folder / f"disk-{disk.serial}.qcow2", size=disk.size)
+    # From inside the entry while it is built and after its renaming: both are three folders below the cache.
+    make_disk(folder / disk_files(machine)["root"], backing=base, backing_format="raw")
+
+
+def make_disk(path: pathlib.Path, size: str = "", backing: str = "", backing_format: str = "qcow2") -> None:
+    """Make a qcow2 disk: empty and of `size`, or an overlay of `backing`, a path relative to the disk's folder."""
+    words = ["qemu-img", "create", "-q", "-f", "qcow2"]
+    words += ["-b", backing, "-F", backing_format, str(path)] if backing else [str(path), size]
+    subprocess.run(words, check=True, stdin=subprocess.DEVNULL)
+
+
+def start(
+    folder: pathlib.Path, lab: Lab, boot: Boot, ports: t.Mapping[str, int], snapshot: pathlib.Path | None
+) -> None:
+    """Start all machines in `folder`: cold and tied to this process, or from `snapshot` and on their own."""
+    with contextlib.ExitStack() as stack:
+        states: dict[pathlib.Path, int] = {}
+        for machine in lab.machines:
+            own = folder / machine.name
+            names = sorted(path.name for path in (own / "credentials").iterdir())
+            words = command(lab, machine, boot, names, ports[machine.name])
+            if snapshot is None:
+                _lab_process.start(words, own, tied=True)
+                continue
+            state = stack.enter_context((snapshot / machine.name / "state").open("rb"))
+            states[own] = state.fileno()
+            _lab_process.start([*words, "-incoming", "defer"], own, tied=False, keep=[state.fileno()])
+        _lab_process.restore(states)
+
+
+def choose_ports(folder: pathlib.Path, lab: Lab) -> dict[str, int]:
+    """A free port per machine, the same ones for the same folder as long as they are free."""
+    ports: dict[str, int] = {}
+    for machine in lab.machines:
+        ports[machine.name] = _lab_ssh.free_port(str(folder), machine.name, set(ports.values()))
+    return ports
+
+
+def host_keys(folder: pathlib.Path, lab: Lab) -> dict[str, str]:
+    """Machine → its public host key."""
+    return {m.name: (folder / m.name / "host_key.pub").read_text(encoding="utf-8") for m in lab.machines}
+
+
+def _boot(folder: pathlib.Path, lab: Lab, image: Image, progress: Progress) -> None:
+    """Boot all machines and return when each of them is completely up."""
+    ports = choose_ports(folder, lab)
+    _lab_ssh.write_config(folder, ports, host_keys(folder, lab))
+    start(folder, lab, image.boot, ports, None)
+
+    def is_alive(name: str) -> bool:
+        return bool(_lab_process.find(folder / name))
+
+    names = [machine.name for machine in lab.machines]
+    try:
+        # is-system-running fails when a unit has: such a machine is not worth keeping.
+        _lab_ssh.wait(
+            folder, names, lambda: "systemctl is-system-running --wait && sync", _BOOT_TIMEOUT, progress, is_alive
+        )
+    except LabError as error:
+        console = (folder / names[0] / "console.log").read_text(encoding="utf-8", errors="replace")
+        raise LabError(
+            "{}\nlast lines of the console:\n{}".format(error, "\n".join(console.splitlines()[-15:]))
+        ) from None
