@@ -81,7 +81,7 @@ def _transports(transports: Mapping[str, Mapping[str, Any]]) -> list[str]:
         f"{name} does not offer the transport mptcp (kernel {transport['kernel_release']}): the modules or the kernel "
         "that bring it are not loaded there; run site.yml, whose role nvme_kernel installs them"
         for name, transport in transports.items()
-        if not transport["offered"]
+        if not transport["present"]
     ]
 
 

@@ -14,7 +14,7 @@ NQN = "nqn.2026-11.org.example:vol0"
 PLANNED = [{"transport": "mptcp", "traddr": "10.10.255.1", "trsvcid": "4420", "subsysnqn": NQN}]
 CONTROLLERS = [{**PLANNED[0], "name": "nvme0", "state": "live", "queue_count": 3}]
 RAILS = range(4)
-TRANSPORTS = {name: {"offered": True, "kernel_release": "7.2.12"} for name in ("host1", "target1")}
+TRANSPORTS = {name: {"present": True, "kernel_release": "7.2.12"} for name in ("host1", "target1")}
 
 
 def rails(number: int) -> list[dict[str, str]]:
@@ -144,7 +144,7 @@ def test_fabric_that_is_ready() -> None:
 
 @pytest.mark.parametrize("machine", ["host1", "target1"])
 def test_machine_without_the_transport_is_named(machine: str) -> None:
-    transports = {**TRANSPORTS, machine: {"offered": False, "kernel_release": "7.2.12"}}
+    transports = {**TRANSPORTS, machine: {"present": False, "kernel_release": "7.2.12"}}
     [problem] = ready("host1", PLANNED, CONTROLLERS, transports)
     assert f"{machine} does not offer the transport mptcp (kernel 7.2.12)" in problem
 
