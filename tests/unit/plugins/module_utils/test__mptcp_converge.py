@@ -1,0 +1,173 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One converge: what it writes, what it refuses and what it tells. The kernel is the model of test__mptcp_plan."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_actual, _mptcp_converge, _operation, _state
+from test__mptcp_plan import Kernel, bare, description
+
+
+class Machine(Kernel):
+    """The model, put in the place of the real kernel; refuse holds an error for the operations that mention a word."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(bare())
+        self.folder = folder
+        self.done: list[str] = []
+        self.refuse: dict[str, OSError] = {}
+        self.deaf: str = "\0"
+
+    def do(self, operation: _operation.Operation) -> None:
+        for word, error in self.refuse.items():
+            if word in operation.line():
+                raise error
+        self.done.append(operation.line())
+        if self.deaf not in operation.line():
+            super().do(operation)
+
+    def saved(self) -> dict[str, Any]:
+        return {path.name: json.loads(path.read_text()) for path in sorted(self.folder.rglob("*.json"))}
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    model = Machine(tmp_path)
+    monkeypatch.setattr(_mptcp_actual, "read", lambda: model.actual)
+    monkeypatch.setattr(_mptcp_actual, "read_sysctl", lambda path: model.sysctls.get(path))
+    monkeypatch.setattr(_mptcp_converge, "apply", lambda plan, why: _operation.apply(plan, why, model.do))
+    for function in (_state.load, _state.save, _state.would_save, _state.owned, _state.own):
+        defaults = tuple(str(tmp_path / "etc") for _ in function.__defaults__ or ())
+        monkeypatch.setattr(function, "__defaults__", defaults)
+    inner = _state.lock.__wrapped__
+    monkeypatch.setattr(inner, "__defaults__", (str(tmp_path / "lock"), 1.0))
+    return model
+
+
+def test_second_run_changes_nothing(machine: Machine) -> None:
+    first = _mptcp_converge.converge(description())
+    assert first["changed"]
+    assert first["plan"] == machine.done
+    assert machine.saved()["mptcp.json"] == description()
+    assert "endpoint 10.10.0.5" in machine.saved()["mptcp.owned.json"]
+    again = _mptcp_converge.converge(description())
+    assert (again["changed"], again["plan"]) == (False, [])
+    assert again["diff"]["before"] == again["diff"]["after"] == first["diff"]["after"]
+
+
+def test_check_mode_tells_the_same_and_writes_nothing(machine: Machine) -> None:
+    told = _mptcp_converge.converge(description(), check=True)
+    assert list(machine.folder.iterdir()) == []
+    assert machine.done == []
+    done = _mptcp_converge.converge(description())
+    assert told == done
+
+
+def test_new_description_of_the_same_network_is_a_change(machine: Machine) -> None:
+    _mptcp_converge.converge(description())
+    renamed = json.loads(json.dumps(description()).replace("rail0", "left"))
+    assert _mptcp_converge.converge(renamed, check=True)["changed"]
+    assert _mptcp_converge.converge(renamed)["plan"] == []
+    assert machine.saved()["mptcp.json"] == renamed
+
+
+def test_refused_plan_is_not_what_boot_converges_to_and_forgets_nothing(machine: Machine) -> None:
+    machine.refuse = {"endpoint add 10.10.1.5": OSError(5, "too many addresses or duplicate one: -34.")}
+    with pytest.raises(_operation.Refused) as refused:
+        _mptcp_converge.converge(description())
+    assert "ip mptcp endpoint add 10.10.1.5 dev eth1 id 2 subflow" in str(refused.value)
+    assert "endpoint table is full" in str(refused.value)
+    assert "mptcp.json" not in machine.saved()
+    assert "endpoint 10.10.0.5" in machine.saved()["mptcp.owned.json"]
+    machine.refuse = {}
+    assert _mptcp_converge.converge(description())["plan"] == [
+        "ip mptcp endpoint add 10.10.1.5 dev eth1 id 2 subflow",
+        "ip mptcp endpoint add 10.10.2.5 dev eth2 id 3 subflow",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "error", "says"),
+    [
+        ("route add", OSError(5, "RTNETLINK answers: File exists"), "a route that is not ours has this destination"),
+        ("route add", OSError(5, "Error: Nexthop has invalid gateway."), "no address in the network of that next hop"),
+        ("limits set", OSError(5, "Error: limit greater than maximum (8)."), "use fewer rails"),
+        ("mptcp/enabled", FileNotFoundError(2, "No such file or directory"), "the running kernel has no such sysctl"),
+        ("rule add", OSError(5, "RTNETLINK answers: Operation not permitted"), "as root"),
+        ("rule add", OSError(5, "RTNETLINK answers: Cannot allocate memory"), "Cannot allocate memory"),
+    ],
+)
+def test_refusal_is_explained(machine: Machine, word: str, error: OSError, says: str) -> None:
+    machine.refuse = {word: error}
+    with pytest.raises(_operation.Refused, match=says):
+        _mptcp_converge.converge(description())
+
+
+def test_kernel_that_ignores_a_value_is_noticed(machine: Machine) -> None:
+    machine.deaf = "endpoint add 10.10.2.5"
+    with pytest.raises(_mptcp_converge.NotConverged, match=r"ip mptcp endpoint add 10\.10\.2\.5"):
+        _mptcp_converge.converge(description())
+    assert "mptcp.json" not in machine.saved()
+
+
+def test_too_many_rails_for_the_running_kernel_are_refused_before_anything_is_changed(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = subprocess.CompletedProcess([], 1, "", "Error: limit greater than maximum (8).")
+    monkeypatch.setattr(subprocess, "run", lambda *_args, **_options: said)
+    wanted = {**description(), "limits": {"subflows": 10, "add_addr_accepted": 0}}
+    with pytest.raises(_mptcp_converge.TooManyRails, match=r"limit of 10 subflows .* maximum \(8\)"):
+        _mptcp_converge.converge(wanted, check=True)
+    assert machine.done == []
+
+
+def test_what_the_description_no_longer_has_is_forgotten(machine: Machine) -> None:
+    _mptcp_converge.converge(description())
+    result = _mptcp_converge.converge(description(server=False))
+    assert result["plan"] == ["ip address del 10.10.255.5/32 dev lo"]
+    assert not any("address" in name for name in machine.saved()["mptcp.owned.json"])
+
+
+def links(machine: Machine) -> list[dict[str, Any]]:
+    """The model's NICs as C(ip -j address) prints them."""
+    return [
+        {
+            "ifname": name,
+            "ifindex": link["index"],
+            "flags": ["UP"] if link["up"] else [],
+            "addr_info": [
+                {"local": address.split("/")[0], "prefixlen": int(address.split("/")[1])}
+                for address in link["addresses"]
+            ],
+        }
+        for name, link in machine.actual["interfaces"].items()
+    ]
+
+
+def test_boot_waits_for_nics_but_not_for_ever(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = machine.actual["interfaces"].pop("eth1")
+    looks = 0
+
+    def look(*_arguments: str) -> Any:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            machine.actual["interfaces"]["eth1"] = late
+        return links(machine)
+
+    monkeypatch.setattr(_mptcp_actual, "ip_json", look)
+    lines = _mptcp_converge.boot(description(), wait=30)
+    assert looks == 3
+    assert lines == machine.done
+    assert _mptcp_converge.boot(description(), wait=0) == ["as described"]
+    del machine.actual["interfaces"]["eth2"]
+    assert _mptcp_converge.boot(description(), wait=0) == [
+        "not usable: rail2: no NIC has 10.10.2.5 (10.10.2.0/24); eth2 does not exist"
+    ]
+    assert "mptcp.json" not in machine.saved()
