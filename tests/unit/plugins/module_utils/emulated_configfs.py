@@ -171,6 +171,7 @@ class EmulatedKernel:
         return path.endswith(("/passthru", "/ana_groups/1")) or not path
 
     def rmdir(self, path: str) -> None:
+        need(path not in GROUPS[""], errno.EPERM)
         need(path in self.objects, errno.ENOENT)
         need(not self.builtin(path), errno.EPERM)
         need(path not in self.links.values(), errno.EBUSY)
