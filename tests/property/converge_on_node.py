@@ -1,0 +1,59 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""On a machine whose nvmet nobody else uses: converge pairs of descriptions from standard input on the real kernel.
+
+It runs under strace, which is the witness: the stat of a marker says which pair the calls after it belong to. One line
+of JSON for each pair tells what was found before and after.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from typing import Any
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._configfs import ROOT, Live, gather
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import Machine, converge
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import describe
+
+
+def mark(name: str) -> None:
+    """Something that only strace sees."""
+    os.path.exists(f"/marker/{name}")
+
+
+def inodes() -> dict[str, int]:
+    found = {}
+    for folder, folders, _files in os.walk(ROOT):
+        for name in folders:
+            path = f"{folder}/{name}"
+            found[path[len(ROOT) + 1 :]] = os.lstat(path).st_ino
+    return found
+
+
+def pair(number: int, first: dict[str, Any], second: dict[str, Any], on: Machine) -> dict[str, Any]:
+    converge(first, prune="all", machine=on)
+    before = inodes()
+    mark(f"begin/{number}")
+    result = converge(second, machine=on)
+    mark(f"end/{number}")
+    return {
+        "plan": [operation.line() for operation in result.plan],
+        "again": [operation.line() for operation in converge(second, check=True, machine=on).plan],
+        "read": describe(gather(Live()), secrets=True),
+        "before": before,
+        "after": inodes(),
+    }
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        on = Machine(config_dir=f"{folder}/etc", owned_dir=f"{folder}/var", lock_path=f"{folder}/lock")
+        for number, (first, second) in enumerate(json.load(sys.stdin)):
+            print(json.dumps(pair(number, first, second, on)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
