@@ -16,8 +16,8 @@ description:
   - Checks the operating system, the rights and the free space, and names the packages that are missing.
   - Runs on the controller as an action plugin.
 extends_documentation_fragment:
-  - nvmeof.mptcp.attributes
-  - nvmeof.mptcp.attributes.info
+  - nvmeof.mptcp._attributes
+  - nvmeof.mptcp._attributes.info
 options:
   lab_dir:
     description: The folder of the lab.

@@ -13,11 +13,13 @@ short_description: Build the image of the lab's machines
 author:
   - The nvmeof.mptcp authors (@nvmeof)
 description:
-  - Makes a Debian 13 file system with the newest kernel that the archive has of a supported series (7.2), as C(root.ext4), C(vmlinuz) and C(initrd).
-  - The result stays in the cache under a hash of everything that made it, so a second run with the same input builds nothing.
+  - Makes a Debian 13 file system with the newest kernel that the archive has of a supported series (7.2),
+    as C(root.ext4), C(vmlinuz) and C(initrd).
+  - The result stays in the cache under a hash of everything that made it, so a second run with the same input
+    builds nothing.
   - Runs on the controller as an action plugin, as root, and shows its progress.
 extends_documentation_fragment:
-  - nvmeof.mptcp.attributes
+  - nvmeof.mptcp._attributes
 attributes:
   check_mode:
     support: none

@@ -13,13 +13,14 @@ short_description: Start and end the lab's machines
 author:
   - The nvmeof.mptcp authors (@nvmeof)
 description:
-  - Has QEMU machines running in a folder of the controller, with a NIC in each network, reached over ssh with the C(ssh_config) it writes.
-  - Machines that run are kept. When none does, all start from a snapshot of booted machines on which no role has run; the snapshot is made when
-    the cache has none for this image and these machines.
+  - Has QEMU machines running in a folder of the controller, with a NIC in each network, reached over ssh with the
+    C(ssh_config) it writes.
+  - Machines that run are kept. When none does, all start from a snapshot of booted machines on which no role has
+    run; the snapshot is made when the cache has none for this image and these machines.
   - With KVM where a guest really boots with it, otherwise emulated.
   - Runs on the controller as an action plugin, and shows its progress.
 extends_documentation_fragment:
-  - nvmeof.mptcp.attributes
+  - nvmeof.mptcp._attributes
 attributes:
   check_mode:
     support: none

@@ -77,7 +77,8 @@ def check_space(path: pathlib.Path, needed: int) -> None:
     available = shutil.disk_usage(existing).free
     if available < needed:
         raise LabError(
-            f"{path}: {available / _GIB:.1f} GiB free, {needed / _GIB:.1f} GiB needed: free some, or set another lab_dir or lab_cache_dir"
+            f"{path}: {available / _GIB:.1f} GiB free, {needed / _GIB:.1f} GiB needed: "
+            "free some, or set another lab_dir or lab_cache_dir"
         )
 
 

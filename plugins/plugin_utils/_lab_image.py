@@ -95,8 +95,8 @@ def _customise(root: pathlib.Path) -> None:
         for path in root.glob(pattern):
             path.unlink()
     _write(root, _lab_files.FILES)
-    for path, target in _lab_files.LINKS.items():
-        link = root / path
+    for name, target in _lab_files.LINKS.items():
+        link = root / name
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         os.symlink(target, link)

@@ -74,7 +74,7 @@ def _waiting(folder: pathlib.Path, progress: Progress) -> t.Callable[[], None]:
 
 
 def _runs(folder: pathlib.Path, record: t.Mapping[str, t.Any], lab: Lab) -> bool:
-    """Whether the machines run; LabError when only some do, or others than `lab` wants: neither may be lost silently."""
+    """Whether the machines run; LabError when only some do, or others than `lab`'s: neither may be lost silently."""
     wanted = json.loads(json.dumps(lab.as_data()))
     running = {where.name for where in _lab_process.find(folder).values()}
     if not running:
@@ -92,7 +92,7 @@ def _runs(folder: pathlib.Path, record: t.Mapping[str, t.Any], lab: Lab) -> bool
     ended = sorted({machine["name"] for machine in wanted} - running)
     if ended:
         raise LabError(
-            "{}: {} of the lab has ended by itself (see console.log and qemu.log there); make lab-down clears it".format(
+            "{}: {} has ended by itself (see its console.log and qemu.log); make lab-down clears the lab".format(
                 folder, ", ".join(ended)
             )
         )

@@ -69,7 +69,7 @@ def disk_files(machine: Machine) -> dict[str, str]:
 
 
 def _board(machine: Machine, boot: Boot) -> list[str]:
-    # 256 MiB of translated code hold a lab machine's working set; the default of 1 GiB is mostly memory of the controller.
+    # 256 MiB of translated code hold a lab machine's working set; the default is 1 GiB of the controller's memory.
     accelerators = {"kvm": "kvm", "tcg": "tcg,thread=multi,tb-size=256"}
     # la57: with five levels of page tables TCG walks one more level for each translation.
     models = {"kvm": "host", "tcg": "max,la57=off"}
@@ -99,7 +99,7 @@ def _disks(machine: Machine) -> list[str]:
     words: list[str] = []
     slots = {"root": _ROOT_SLOT, **{"disk-" + d.serial: _FIRST_DISK_SLOT + i for i, d in enumerate(machine.disks)}}
     for node, name in disk_files(machine).items():
-        # no-flush: a lab need not survive a power cut of the controller. discard keeps the file as small as its content.
+        # no-flush: a lab need not survive a power cut of the controller. discard: the file shrinks with its content.
         drive = "driver=qcow2,node-name={0},file.driver=file,file.filename={1},cache.no-flush=on,discard=unmap"
         device = f"virtio-blk-pci,drive={node},id=dev-{node},addr={slots[node]:#x}"
         # The guest shows it as /dev/disk/by-id/virtio-SERIAL.
