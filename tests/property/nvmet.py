@@ -3,8 +3,8 @@
 """Random pairs of descriptions on a real kernel: `nvmet.py --ssh-config F --host target1 --pairs N`.
 
 The second follows from the first, a further run finds nothing to do, and what is equal in both is neither written,
-linked, unlinked, made nor removed: strace tells, and inode numbers. All the while a host is connected to a subsystem that
-is equal in all, and does I/O. The machine's nvmet must be nobody else's.
+linked, unlinked, made nor removed: strace tells, and inode numbers. All the while a host is connected to
+a subsystem that is equal in all, and does I/O. The machine's nvmet must be nobody else's.
 """
 
 from __future__ import annotations

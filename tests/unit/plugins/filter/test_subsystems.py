@@ -1,0 +1,56 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.nvmeof.mptcp.plugins.filter.subsystems import subsystems
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import parse
+
+VOL = "nqn.2026-11.org.example:vol0"
+HOSTVARS = {"target1": {}, "target2": {}, "host1": {"nvme_host_hostnqn": "nqn.2026-11.org.example:host1"}}
+ONE = {"nqn": VOL, "allowed_hosts": ["host1"], "namespaces": [{"nsid": 1, "device_path": "/dev/x", "scratch": True}]}
+
+
+def test_a_target_gets_names_and_identities_that_are_the_same_everywhere() -> None:
+    found = subsystems([ONE], "target1", HOSTVARS)
+    assert found == subsystems([ONE], "target2", HOSTVARS)
+    assert found[0]["allowed_hosts"] == ["nqn.2026-11.org.example:host1"]
+    namespace = found[0]["namespaces"][0]
+    assert set(namespace) == {"nsid", "device_path", "uuid", "nguid"}
+    assert namespace["uuid"] != namespace["nguid"]
+    assert len(found[0]["serial"]) == 20
+    assert f"subsystems/{VOL}/namespaces/1" in parse({"subsystems": found}).objects
+    other = subsystems([{**ONE, "nqn": VOL + "b"}], "target1", HOSTVARS)
+    assert other[0]["namespaces"][0]["uuid"] != namespace["uuid"]
+
+
+def test_what_is_written_wins() -> None:
+    one = {**ONE, "serial": "S", "namespaces": [{"nsid": 1, "uuid": "u"}]}
+    found = subsystems([one], "target1", HOSTVARS)
+    assert (found[0]["serial"], found[0]["namespaces"][0]["uuid"]) == ("S", "u")
+
+
+def test_targets_choose() -> None:
+    fabric = [{**ONE, "targets": ["target2"]}, {"nqn": VOL + "b"}]
+    assert [item["nqn"] for item in subsystems(fabric, "target1", HOSTVARS)] == [VOL + "b"]
+    assert [item["nqn"] for item in subsystems(fabric, "target2", HOSTVARS)] == [VOL, VOL + "b"]
+    assert "targets" not in subsystems(fabric, "target2", HOSTVARS)[0]
+
+
+@pytest.mark.parametrize(
+    ("fabric", "message"),
+    [
+        ({"nqn": VOL}, "fabric_subsystems: .* must be a list"),
+        (["x"], r"fabric_subsystems\[0\]: 'x' must be a dictionary"),
+        ([{"serial": 1}], r"fabric_subsystems\[0\]: .*nqn"),
+        ([{"nqn": VOL, "targets": ["t9"]}], r"fabric_subsystems\[0\].targets: 't9' is not a machine"),
+        ([{"nqn": VOL, "allowed_hosts": "host1"}], r"fabric_subsystems\[0\].allowed_hosts: 'host1' must be a list"),
+        ([{"nqn": VOL, "allowed_hosts": ["h9"]}], r"fabric_subsystems\[0\].allowed_hosts: 'h9' is neither"),
+        ([{"nqn": VOL, "namespaces": [{"nsid": 1, "scratch": "yes"}]}], r"namespaces\[0\].scratch: 'yes' must be"),
+        ([{"nqn": VOL, "namespaces": [{}]}], r"fabric_subsystems\[0\].namespaces\[0\]: {} must be"),
+    ],
+)
+def test_mistakes_name_the_variable(fabric, message: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=message):
+        subsystems(fabric, "target1", HOSTVARS)
