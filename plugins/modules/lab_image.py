@@ -36,7 +36,9 @@ options:
     elements: str
     required: true
   mirror:
-    description: The URI of a mirror of Debian's archive. Without it the one that the controller's apt uses.
+    description: >-
+      The URI of a mirror of Debian's archive. Without it, or empty, the one that the controller's apt
+      uses.
     type: str
 """
 

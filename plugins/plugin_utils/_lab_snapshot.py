@@ -19,7 +19,7 @@ import typing as t
 import uuid
 from dataclasses import dataclass
 
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_cache, _lab_identity, _lab_process, _lab_ssh
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_cache, _lab_process, _lab_ssh
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_accelerator import qemu_version
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition import Lab, Machine
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_identity import Identity, credentials
@@ -41,12 +41,15 @@ class Image:
 
 def snapshot_key(lab: Lab, image: Image) -> str:
     """The name of the cache entry."""
-    names = sorted(credentials(lab.machines[0], Identity(uuid.UUID(int=0), "", "")))
-    commands = [command(lab, machine, Boot("", "", image.boot.accelerator), names, 0) for machine in lab.machines]
-    sources = (__file__, _lab_process.__file__, _lab_identity.__file__)
-    code = [pathlib.Path(source).read_text(encoding="utf-8") for source in sources]
+    nobody = Identity(uuid.UUID(int=0), "", "")
+    boot = Boot("", "", image.boot.accelerator)
+    machines = [
+        {"data": data, "credentials": credentials(machine, nobody), "command": command(lab, machine, boot, (), 0)}
+        for machine, data in zip(lab.machines, lab.as_data(), strict=True)
+    ]
+    code = pathlib.Path(__file__).read_text(encoding="utf-8")
     return _lab_cache.content_hash(
-        {"image": image.folder.name, "lab": lab.as_data(), "commands": commands, "code": code, "qemu": qemu_version()}
+        {"image": image.folder.name, "machines": machines, "code": code, "qemu": qemu_version()}
     )
 
 
