@@ -108,9 +108,10 @@ def plan(
         if controller is None:
             out.operations += _connect(name, connection, want, loaded, out.operations)
             continue
-        out.operations += _in_place(name, connection, controller)
         if _fixed_differences(connection, controller, previous.get(name)):
             renewed.append(name)
+        else:
+            out.operations += _in_place(name, connection, controller)
     removed = [
         name for name in found if name not in want.connections and _prunable(name, found[name], want.prune, owned)
     ]

@@ -44,6 +44,8 @@ _ANSWERS = (
     ),
     (r"(unknown|invalid|missing) parameter", "this kernel does not know the option for this transport"),
 )
+#: What the kernel says of the timeouts that were asked for, whatever becomes of the connect.
+_NOISE = re.compile(r"will reconnect forever|I/O fail on reconnect|larger than controller loss")
 _REMEDIES = {
     errno.EINVAL: "this kernel does not know the transport or an option; the role nvme_kernel brings mptcp.",
     errno.ENOENT: f"{DEVICE} does not exist: the module nvme-fabrics is not loaded (modprobe nvme-tcp).",
@@ -144,8 +146,9 @@ class _KernelLog:
                 break
             message = record.decode(errors="replace").partition(";")[2].partition("\n")[0]
             # A key that the kernel finds malformed is in its log; it must not get into ours.
-            if message.startswith(("nvme", "nvme_fabrics")) and "DHHC-1" not in message and message not in found:
-                found.append(message)
+            told = message.startswith(("nvme ", "nvme_")) and not _NOISE.search(message) and "DHHC-1" not in message
+            if told and message not in found:
+                found.append(message.rstrip("."))
         return found
 
     def close(self) -> None:
