@@ -4,90 +4,10 @@
 
 # Note that this plugin util is PRIVATE to the collection.
 
-"""Cache entries named by the hash of what made them: complete or absent, built by one process at a time.
-
-An entry is built in a folder beside its final name and renamed at the end, so an interrupted build leaves nothing that
-looks like an entry. The lock is flock(2) on that very folder: it ends with its process and leaves no file behind.
-"""
+"""The cache of images and snapshots is the one that modules use, too."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import hashlib
-import json
-import os
-import pathlib
-import shutil
-import typing as t
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._cache import content_hash, ensure, locked_folder
 
-
-def content_hash(data: t.Any) -> str:
-    """16 hexadecimal digits for plain data; equal data in another order of keys gives the same."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def ensure(entry: pathlib.Path, build: t.Callable[[pathlib.Path], None], waiting: t.Callable[[], None]) -> bool:
-    """Make `entry` unless it exists; the answer is whether it was made.
-
-    build: fills the empty folder it is given. waiting: called once when another process is building the entry.
-    """
-    if entry.is_dir():
-        return False
-    work = entry.with_name(entry.name + ".building")
-    entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked_folder(work, waiting):
-        if entry.is_dir():
-            work.rmdir()
-            return False
-        _empty(work)
-        try:
-            build(work)
-            os.rename(work, entry)
-        except BaseException:
-            shutil.rmtree(work)
-            raise
-    return True
-
-
-@contextlib.contextmanager
-def locked_folder(folder: pathlib.Path, waiting: t.Callable[[], None]) -> t.Iterator[None]:
-    """Hold the lock of `folder`, which is created if needed (0700). waiting: called once if another process has it."""
-    while True:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:
-            continue
-        try:
-            _lock(descriptor, waiting)
-            # The one before us may have renamed or removed the folder that we have just locked.
-            if _is_same(folder, descriptor):
-                yield
-                return
-        finally:
-            os.close(descriptor)
-
-
-def _lock(descriptor: int, waiting: t.Callable[[], None]) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        waiting()
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-
-
-def _is_same(folder: pathlib.Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(os.stat(folder), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
-
-
-def _empty(folder: pathlib.Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+__all__ = ["content_hash", "ensure", "locked_folder"]
