@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 from typing import Protocol
 
@@ -28,6 +29,10 @@ class Kernel(Protocol):
 
     def is_mounted(self, path: str) -> bool: ...
 
+    def sockets(self) -> list[str]: ...
+
+    def loops(self) -> set[str]: ...
+
 
 class Live:
     """The kernel that this process runs on."""
@@ -48,6 +53,24 @@ class Live:
 
     def is_mounted(self, path: str) -> bool:
         return os.path.ismount(path)
+
+    def sockets(self) -> list[str]:
+        """The texts of the kernel's tables of TCP sockets."""
+        return [_whole(path) for path in ("/proc/net/tcp", "/proc/net/tcp6") if os.path.exists(path)]
+
+    def loops(self) -> set[str]:
+        """NQNs of the subsystems that this machine itself is connected to by transport loop."""
+        folders = glob.glob("/sys/class/nvme/nvme*")
+        return {
+            _whole(f"{folder}/subsysnqn").strip()
+            for folder in folders
+            if _whole(f"{folder}/transport").strip() == "loop"
+        }
+
+
+def _whole(path: str) -> str:
+    with open(path, encoding="ascii") as stream:
+        return stream.read()
 
 
 def preparation(kernel: Kernel, root: str = ROOT) -> list[Operation]:

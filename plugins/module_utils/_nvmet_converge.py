@@ -8,13 +8,15 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass, field
-from typing import Any, Mapping
+from typing import Any, Collection, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _configfs, _nvmet_plan, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._devices import Devices
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import changes
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid, parse
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_devices import unfit, without
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_forecast import Disruption, forecast
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_live import connections, users
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_refusals import explain
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import (
     Object,
@@ -31,6 +33,10 @@ SLICE = "target"
 
 class NotConverged(Exception):
     """Everything was applied and yet something differs: the kernel changed a value, or another program works on it."""
+
+
+class Disruptive(Exception):
+    """The plan would disturb hosts that are connected now, and nobody allowed that; nothing was changed."""
 
 
 class Late(Exception):
@@ -53,6 +59,8 @@ class Machine:
 class Result:
     """plan: the operations. before, after: the trees, for a diff. kept: ours to remove, but in use by what is not ours.
 
+    disconnects: what the plan costs the hosts that are connected now.
+
     late: namespaces that are not served because of their device, with the reason; boot only.
     """
 
@@ -61,6 +69,7 @@ class Result:
     before: Tree
     after: Tree
     kept: list[str]
+    disconnects: list[Disruption]
     late: list[str]
 
 
@@ -71,12 +80,14 @@ def converge(
     prune: str = "owned",
     persist: bool = True,
     boot: bool = False,
+    allow_disruption: Collection[str] = (),
     machine: Machine | None = None,
 ) -> Result:
     """Make nvmet as described, or with check say what that would take.
 
     boot: a namespace whose device is not there or not fit is left out instead of refused, and nothing is saved.
-    Raises Invalid before anything is changed, Refused and NotConverged after.
+    allow_disruption: NQNs of the subsystems whose hosts may be disturbed.
+    Raises Invalid and Disruptive before anything is changed, Refused and NotConverged after.
     """
     on = machine or Machine()
     wanted = parse(description)
@@ -85,6 +96,7 @@ def converge(
         desired = without(wanted, actual, bad)
         owned = _state.owned(SLICE, on.owned_dir)
         found = _nvmet_plan.plan(desired, actual, owned, prune, on.root)
+        costs = _forecast(on, found.operations, actual, allow_disruption, check)
         saved = {"prune": prune, "target": describe(wanted, secrets=True)}
         save = persist and not boot and _state.would_save(SLICE, saved, on.config_dir)
         if found.operations and not check:
@@ -97,6 +109,7 @@ def converge(
             before=actual,
             after=_expected(desired, actual, found),
             kept=found.kept,
+            disconnects=costs,
             late=list(bad.values()),
         )
 
@@ -113,6 +126,22 @@ def _look(on: Machine, wanted: Tree, check: bool, boot: bool) -> tuple[Tree, dic
         apply(preparation, explain, on.kernel.perform)
         actual = _configfs.gather(on.kernel, on.root)
     return actual, bad, preparation
+
+
+def _forecast(
+    on: Machine, operations: list[Operation], actual: Tree, allowed: Collection[str], check: bool
+) -> list[Disruption]:
+    if not operations:
+        return []
+    using = users(actual, list(connections(on.kernel.sockets())), on.kernel.loops())
+    found = forecast(operations, actual, using, on.root)
+    refused = [one for one in found if one.subsystem not in allowed]
+    if refused and not check:
+        raise Disruptive(
+            f"{'; '.join(one.words() for one in refused)}. Nothing was changed. Stop the use, or list the subsystem "
+            "in allow_disruption"
+        )
+    return found
 
 
 def _unknown(wanted: Tree, actual: Tree) -> list[str]:

@@ -30,6 +30,14 @@ options:
     type: str
     choices: [owned, none, all]
     default: owned
+  allow_disruption:
+    description:
+      - NQNs of subsystems whose connected hosts this run may disturb.
+      - A run that would drop a controller, take away a namespace or change its identity while a host is connected is
+        refused as a whole, unless its subsystem is named here.
+    type: list
+    elements: str
+    default: []
   persist:
     description:
       - Whether the description is saved in C(/etc/nvmeof-mptcp/target.json), from where the role's unit applies it
@@ -358,6 +366,29 @@ kept:
   type: list
   elements: str
   sample: ["hosts/nqn.2026-11.org.example:host1"]
+disconnects:
+  description:
+    - What the plan costs the hosts that are connected now, one entry for each subsystem that is disturbed.
+    - A host counts with every subsystem of its port, for nvmet does not tell which of them it uses.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    subsystem:
+      description: NQN of the subsystem.
+      type: str
+    ports:
+      description: IDs of the ports on which every controller of the subsystem is dropped.
+      type: list
+      elements: str
+    namespaces:
+      description: IDs of the namespaces that are taken away, for a moment or for good.
+      type: list
+      elements: str
+    hosts:
+      description: Addresses of the connected hosts; V(unknown) for a transport that does not tell.
+      type: list
+      elements: str
 applied:
   description: What had been done before the kernel refused an operation. It stays; a further run continues from there.
   returned: when the kernel refuses an operation
@@ -370,9 +401,11 @@ problems:
   elements: str
 """
 
+import dataclasses
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_arguments import arguments, description
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import NotConverged, converge
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import Disruptive, NotConverged, converge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_prune import CHOICES
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import label, render
@@ -385,6 +418,7 @@ def main() -> None:
         argument_spec={
             **arguments(),
             "prune": {"type": "str", "choices": list(CHOICES), "default": "owned"},
+            "allow_disruption": {"type": "list", "elements": "str", "default": []},
             "persist": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
@@ -392,21 +426,28 @@ def main() -> None:
     params = module.params
     try:
         result = converge(
-            description(params), check=module.check_mode, prune=params["prune"], persist=params["persist"]
+            description(params),
+            check=module.check_mode,
+            prune=params["prune"],
+            persist=params["persist"],
+            allow_disruption=params["allow_disruption"],
         )
     except Invalid as error:
         module.fail_json(msg="; ".join(error.problems), problems=error.problems)
     except Refused as error:
         module.fail_json(msg=str(error), applied=[operation.line() for operation in error.applied])
-    except (NotConverged, Busy, ValueError, OSError) as error:
+    except (Disruptive, NotConverged, Busy, ValueError, OSError) as error:
         module.fail_json(msg=str(error))
     for path in result.kept:
         module.warn(f"{label(path)} is not described any more and stays, for something that is not ours uses it")
+    for one in result.disconnects:
+        module.warn(one.words())
     diff = {"before_header": "nvmet", "after_header": "nvmet"}
     module.exit_json(
         changed=result.changed,
         plan=[operation.line() for operation in result.plan],
         kept=result.kept,
+        disconnects=[dataclasses.asdict(one) for one in result.disconnects],
         diff={**diff, "before": render(result.before), "after": render(result.after)},
     )
 

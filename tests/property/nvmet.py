@@ -129,9 +129,11 @@ def python(script: str) -> str:
 
 
 def prepare(node: Node) -> tuple[str, ...]:
+    # Left by a run that was interrupted.
+    node.run("systemctl stop nvmet-property-io; systemctl reset-failed nvmet-property-io; nvme disconnect-all")
     node.run(
         f"mkdir -p {FOLDER} && cd {FOLDER} && truncate -s 64M live 0 1 2 3 4 5 && modprobe -a nvmet nvmet-tcp nvme-tcp "
-        "nvme-loop && rm -f trace io.log"
+        "nvme-loop && rm -rf trace io_* && dmesg -C"
     )
     node.put(f"{FOLDER}/program.pyz", _program.build())
     for name in ("refusals_on_node.py", "converge_on_node.py"):
@@ -171,9 +173,10 @@ def connect(node: Node, first: dict) -> None:
             break
         time.sleep(0.2)
     node.run(
-        f"systemd-run -q --unit nvmet-property-io fio --name=live --filename=/dev/disk/by-id/{device} --rw=randwrite "
-        f"--bs=16k --size=32m --time_based --runtime=100000 --verify=crc32c --verify_backlog=64 --verify_fatal=1 "
-        f"--rate=2m --direct=1 --ioengine=psync --write_lat_log={FOLDER}/io --log_max_value=1 --log_avg_msec=500"
+        f"systemd-run -q --collect --unit nvmet-property-io fio --name=live --filename=/dev/disk/by-id/{device} "
+        "--rw=randwrite --bs=16k --size=32m --time_based --runtime=100000 --verify=crc32c --verify_backlog=64 "
+        f"--verify_fatal=1 --rate=2m --direct=1 --ioengine=psync --write_lat_log={FOLDER}/io --log_max_value=1 "
+        "--log_avg_msec=500"
     )
 
 

@@ -87,8 +87,16 @@ class EmulatedKernel:
         self.transports, self.absent, self.lacks = transports, set(absent), set(lacks)
         self.discovered: set[str] = set()
         self.performed: list = []
+        self.tables: list[str] = []
+        self.looped: set[str] = set()
 
     # What the code under test calls.
+
+    def sockets(self) -> list[str]:
+        return self.tables
+
+    def loops(self) -> set[str]:
+        return self.looped
 
     def is_mounted(self, path: str) -> bool:
         return bool(self.objects)

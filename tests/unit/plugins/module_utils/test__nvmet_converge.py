@@ -296,3 +296,59 @@ def test_secrets_are_in_no_line_and_no_diff(tmp_path: Path) -> None:
     shown = [operation.line() for operation in result.plan] + [render(result.before), render(result.after)]
     assert not any(KEYS[0] in text for text in shown)
     assert (tmp_path / "etc/target.json").stat().st_mode & 0o777 == 0o600
+
+
+# As /proc/net/tcp has it: 10.10.255.1:4420 ← 10.10.0.101:40000, established, and a listener.
+CONNECTED = """  sl  local_address rem_address   st tx_queue rx_queue
+   0: 01FF0A0A:1144 00000000:0000 0A 00000000:00000000
+   1: 01FF0A0A:1144 65000A0A:9C40 01 00000000:00000000
+"""
+
+
+def with_second_namespace() -> dict:
+    description = simple()
+    description["subsystems"][0]["namespaces"].append({"nsid": 2, "device_path": "/dev/disk/by-id/virtio-vol1"})
+    return description
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        ({}, f"subsystem {VOL} is in use by 10.10.0.101 and this drops every controller on port 1 and takes away"),
+        (simple(), "takes away namespace 2"),
+        (simple(trsvcid="4421"), "drops every controller on port 1"),
+        ({**simple(), "subsystems": [{**with_second_namespace()["subsystems"][0], "qid_max": 4}]}, "drops every"),
+    ],
+)
+def test_hosts_that_are_connected_are_not_disturbed_unless_allowed(tmp_path: Path, second: dict, words: str) -> None:
+    on = machine(tmp_path)
+    converge.converge(with_second_namespace(), machine=on)
+    on.kernel.tables = [CONNECTED]
+    before = len(on.kernel.performed)
+    with pytest.raises(converge.Disruptive, match=words):
+        converge.converge(second, machine=on)
+    assert len(on.kernel.performed) == before
+    assert converge.converge(second, check=True, machine=on).disconnects[0].hosts == ["10.10.0.101"]
+    assert converge.converge(second, machine=on, allow_disruption=[VOL]).changed
+
+
+def test_what_disturbs_nobody_needs_no_leave(tmp_path: Path) -> None:
+    on = machine(tmp_path)
+    converge.converge(simple(), machine=on)
+    on.kernel.tables = [CONNECTED]
+    assert converge.converge(with_second_namespace(), machine=on).disconnects == []
+    on.kernel.tables = []
+    assert converge.converge({}, machine=on).disconnects == []
+
+
+def test_a_transport_that_does_not_tell_counts_as_in_use(tmp_path: Path) -> None:
+    on = machine(tmp_path, EmulatedKernel(transports=("rdma", "loop")))
+    converge.converge(simple(trtype="rdma"), machine=on)
+    with pytest.raises(converge.Disruptive, match="in use by unknown"):
+        converge.converge({}, machine=on)
+    converge.converge(simple(trtype="loop"), machine=on, allow_disruption=[VOL])
+    on.kernel.looped = {VOL}
+    with pytest.raises(converge.Disruptive, match="in use by this machine"):
+        converge.converge({}, machine=on)
+    on.kernel.looped = set()
+    converge.converge({}, machine=on)

@@ -1,0 +1,77 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""What a plan would cost the hosts that are connected now. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Iterable, Mapping
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, key
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
+
+
+@dataclass
+class Disruption:
+    """One subsystem: ports that drop its controllers, namespaces that go (for a moment or for good), who feels it."""
+
+    subsystem: str
+    ports: list[str] = field(default_factory=list)
+    namespaces: list[str] = field(default_factory=list)
+    hosts: list[str] = field(default_factory=list)
+
+    def words(self) -> str:
+        what = [f"drops every controller on port {', '.join(self.ports)}"] if self.ports else []
+        what += [f"takes away namespace {', '.join(self.namespaces)}"] if self.namespaces else []
+        return f"subsystem {self.subsystem} is in use by {', '.join(self.hosts)} and this {' and '.join(what)}"
+
+
+def forecast(
+    operations: Iterable[Operation], actual: Tree, users: Mapping[str, list[str]], root: str
+) -> list[Disruption]:
+    """The disruptions of a plan. users: port → hosts connected to it, see _nvmet_live.
+
+    A host is counted with every subsystem that its port serves: nvmet does not tell which of them it uses.
+    """
+    served: dict[str, set[str]] = {}
+    for link, target in actual.links.items():
+        if "/allowed_hosts/" not in link:
+            served.setdefault(key(target), set()).add("/".join(link.split("/")[:2]))
+    found: dict[str, Disruption] = {}
+    for operation in operations:
+        path = operation.path[len(root) + 1 :]
+        for nqn, port, namespace in _hit(operation, path, actual, served):
+            hosts = users.get(port, [])
+            if hosts:
+                one = found.setdefault(nqn, Disruption(nqn))
+                _add(one.ports if not namespace else one.namespaces, namespace or key(port))
+                one.hosts = sorted({*one.hosts, *hosts})
+    return list(found.values())
+
+
+def _add(to: list[str], item: str) -> None:
+    if item not in to:
+        to.append(item)
+
+
+def _hit(operation: Operation, path: str, actual: Tree, served: Mapping[str, set[str]]) -> list[tuple[str, str, str]]:
+    """(subsystem, port, namespace) that an operation disrupts; no namespace: the controllers themselves."""
+    parts = path.split("/")
+    if operation.verb == "unlink" and parts[0] == "ports" and path in actual.links:
+        return [(parts[3], "/".join(parts[:2]), "")]
+    if parts[0] != "subsystems" or len(parts) < 3:
+        return []
+    ports = sorted(served.get(parts[1], ()))
+    if parts[2] == "attr_qid_max":
+        return [(parts[1], port, "") for port in ports]
+    if parts[2] in ("namespaces", "passthru") and _takes_away(operation, path, actual):
+        return [(parts[1], port, parts[3] if parts[2] == "namespaces" else "passthru") for port in ports]
+    return []
+
+
+def _takes_away(operation: Operation, path: str, actual: Tree) -> bool:
+    """Whether a namespace that is served now stops being so; an identity changes only while it is closed."""
+    closes = operation.verb == "write" and key(path) == "enable" and operation.value == "0"
+    found = actual.objects.get(path.rpartition("/")[0] if closes else path)
+    return (closes or operation.verb == "rmdir") and found is not None and found.attributes.get("enable") == "1"
