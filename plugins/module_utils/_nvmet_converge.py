@@ -12,6 +12,7 @@ from typing import Any, Collection, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _configfs, _nvmet_plan, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._devices import Devices
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_apply import apply_all
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import changes
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid, parse
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_devices import unfit, without
@@ -156,7 +157,7 @@ def _apply(on: Machine, desired: Tree, found: _nvmet_plan.Plan, owned: list[str]
     # What is about to be made is ours from now on, also when this run is killed halfway.
     ours = {*owned, *found.created}
     _state.own(SLICE, sorted(ours), on.owned_dir)
-    apply(found.operations, explain, on.kernel.perform)
+    apply_all(found.operations, explain, on.kernel.perform)
     now = _configfs.gather(on.kernel, on.root)
     _state.own(SLICE, sorted(path for path in ours if path in now.objects or path in now.links), on.owned_dir)
     left = _nvmet_plan.plan(desired, now, owned, prune, on.root).operations

@@ -117,7 +117,7 @@ class Node:
     def run(self, command: str, data: bytes = b"") -> str:
         done = subprocess.run([*self.ssh, command], input=data, check=False, stdout=subprocess.PIPE)
         if done.returncode:
-            raise SystemExit(f"{command}: status {done.returncode}\n{done.stdout.decode()}")
+            raise SystemExit(f"{command}: status {done.returncode}\n{done.stdout.decode()[-500:]}")
         return done.stdout.decode()
 
     def put(self, path: str, data: bytes) -> None:

@@ -1,0 +1,54 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""Apply a plan for nvmet: in order, but namespaces that go are removed in one thread for each subsystem.
+
+The kernel waits about 12 ms for each namespace that goes, whatever the processor, and holds no lock of other subsystems
+meanwhile (drivers/nvme/target/core.c, nvmet_ns_disable).
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from typing import Callable, Iterable
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, Refused, apply
+
+Explain = Callable[[Operation, OSError], "str | None"]
+Do = Callable[[Operation], None]
+
+
+def apply_all(operations: Iterable[Operation], explain: Explain, do: Do) -> list[Operation]:
+    """Perform the operations and return those that were applied. Raises Refused with all that were."""
+    applied: list[Operation] = []
+    for removal, together in groupby(operations, key=_removes_namespace):
+        batches = [list(batch) for _folder, batch in groupby(together, key=_folder)] if removal else [list(together)]
+        done, refused = _side_by_side(batches, explain, do) if len(batches) > 1 else _one(batches[0], explain, do)
+        applied += done
+        if refused:
+            raise Refused(refused.operation, refused.code, refused.refusal, applied)
+    return applied
+
+
+def _removes_namespace(operation: Operation) -> bool:
+    return operation.verb == "rmdir" and operation.path.rpartition("/")[0].endswith("/namespaces")
+
+
+def _folder(operation: Operation) -> str:
+    return operation.path.rpartition("/")[0]
+
+
+def _side_by_side(batches: list[list[Operation]], explain: Explain, do: Do) -> tuple[list[Operation], Refused | None]:
+    """What all batches applied, and the first refusal; the other batches are completed all the same."""
+    with ThreadPoolExecutor(max_workers=len(batches)) as pool:
+        outcomes = list(pool.map(lambda batch: _one(batch, explain, do), batches))
+    applied = [operation for done, _refused in outcomes for operation in done]
+    return applied, next((refused for _done, refused in outcomes if refused), None)
+
+
+def _one(batch: list[Operation], explain: Explain, do: Do) -> tuple[list[Operation], Refused | None]:
+    try:
+        return apply(batch, explain, do), None
+    except Refused as refused:
+        return refused.applied, refused
