@@ -129,8 +129,11 @@ class Fabric:
         """Until the kernel noticed that nobody answers; it looks while something is sent, as a live subflow does."""
         send = f"import json, socket; socket.socket(type=2).sendto(b'', ('10.10.{rail}.1', 9)); print(json.dumps(0))"
         deadline = time.monotonic() + 15
-        while not {"FAILED", "INCOMPLETE"} & set(json.loads(self.ip("h", f"-j neigh show 10.10.{rail}.1"))[0]["state"]):
-            assert time.monotonic() < deadline, "the neighbour is still taken for alive"
+        while True:
+            found = json.loads(self.ip("h", f"-j neigh show 10.10.{rail}.1 dev r{rail}"))
+            if found and found[0]["state"] == ["FAILED"]:
+                return
+            assert time.monotonic() < deadline, f"the neighbour is still taken for alive: {found}"
             self.python("h", send)
             time.sleep(0.3)
 
