@@ -130,7 +130,9 @@ def python(script: str) -> str:
 
 def prepare(node: Node) -> tuple[str, ...]:
     # Left by a run that was interrupted.
-    node.run("systemctl stop nvmet-property-io; systemctl reset-failed nvmet-property-io; nvme disconnect-all")
+    node.run(
+        "systemctl stop nvmet-property-io 2>&1; systemctl reset-failed nvmet-property-io 2>&1; nvme disconnect-all"
+    )
     node.run(
         f"mkdir -p {FOLDER} && cd {FOLDER} && truncate -s 64M live 0 1 2 3 4 5 && modprobe -a nvmet nvmet-tcp nvme-tcp "
         "nvme-loop && rm -rf trace io_* && dmesg -C"
