@@ -103,9 +103,10 @@ def describe_failure(output: str) -> str:
 def in_chroot(chroot: pathlib.Path, *command: str, stdin: str | None = None, lines: int = 15) -> str:
     """What a command run in the chroot prints; BuildError with its last `lines` when it fails.
 
-    It gets /proc, which objtool needs, in a namespace of its own: nothing stays mounted, whatever happens to us.
+    It gets /proc, which objtool needs, in a mount namespace of its own: nothing stays mounted, whatever happens to us.
+    No process namespace: make as its first process would not die of a signal.
     """
-    isolated = ["unshare", "--fork", "--pid", "--kill-child", "--mount-proc={}".format(chroot / "proc")]
+    isolated = ["unshare", f"--mount-proc={chroot / 'proc'}"]
     result = subprocess.run(
         [*isolated, "chroot", str(chroot), *command],
         input=stdin,
