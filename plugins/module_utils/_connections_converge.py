@@ -23,10 +23,12 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_connect import 
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Nvme, read, recognise
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import HIDDEN, Operation, apply
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._uevents import Uevents
 
 SLICE = "host"
-#: Seconds between two rounds at boot: the target may be booting too, and a connect costs it a few packets.
-BOOT_PAUSE = 2.0
+#: Seconds between two rounds without a playbook, from the first to the longest: the target may be booting too, and a
+#: round costs it a few packets. What it answers changes while it boots, which starts again with the first.
+PAUSES = (2.0, 10.0)
 
 
 class NotConverged(Exception):
@@ -63,20 +65,21 @@ def look() -> Nvme:
 
 
 def converge(
-    description: Mapping[str, Any],
+    described: Callable[[], Mapping[str, Any]],
     check: bool = False,
     timeout: float = 20.0,
     connector: Callable[[float], Connector] = Connector,
 ) -> Outcome:
     """Bring the controllers to the description, save it for the next boot, and say what was done.
 
-    description: connections, hostnqn, hostid, iopolicy, prune, allow_disruption.
+    described: gives the description (connections, hostnqn, hostid, iopolicy, prune, allow_disruption); called under the
+    lock, so that a saved one is never older than what another run has just applied.
     timeout: seconds that targets may take to answer.
     Raises Invalid or IdentityRefused before anything is changed, Refused or NotConverged after a part of it.
     """
-    # Wrong input is told before anything is touched, the lock included.
-    desired(description["connections"], "", "")
     with _state.lock():
+        description = described()
+        desired(description["connections"], "", "")
         nvme, found = look(), _host_identity.find()
         who = _host_identity.resolve(description.get("hostnqn", ""), description.get("hostid", ""), found, nvme)
         want = desired(
@@ -187,25 +190,29 @@ def _declared(want: Desired, before: Mapping[str, Any], steps: Plan) -> dict[str
 
 
 def boot(description: Mapping[str, Any]) -> Iterator[str]:
-    """Converge to the saved description and go on until every connection is made; yields a line for every event.
+    """Keep the connections as they are saved: make what is missing until nothing is, then wait for a controller to go.
 
-    Nothing else waits for it: the lock is given up between two rounds, and a playbook that ran meanwhile wins.
+    The kernel removes a controller for good when a target that comes back does not serve its subsystem yet, whatever
+    its loss timeout says. Yields a line for every event. The lock is held during a round alone, and what a playbook
+    saved meanwhile counts from the next.
     """
-    said = ""
+    said, pause = "", PAUSES[0]
+    events = Uevents()
     while True:
         try:
-            outcome = converge(description, timeout=0.0)
+            outcome = converge(lambda: _state.load(SLICE) or description, timeout=0.0)
         except NotConverged as error:
-            yield from (operation.line() for operation in error.applied if not operation.secret)
+            yield from (operation.line() for operation in error.applied)
+            pause = min(pause * 1.5, PAUSES[1]) if str(error) == said else PAUSES[0]
             if str(error) != said:
                 said = str(error)
                 yield from (f"waiting: {line}" for line in error.errors)
+            time.sleep(pause)
         else:
-            yield from (operation.line() for operation in outcome.operations if not operation.secret)
-            yield f"{len(description['connections'])} connection(s) as described"
-            return
-        time.sleep(BOOT_PAUSE)
-        description = _state.load(SLICE) or description
+            yield from (operation.line() for operation in outcome.operations)
+            yield f"{len(outcome.after['connections'])} connection(s) as described"
+            said = ""
+            yield f"{events.wait_removed() or 'a controller'} was removed"
 
 
 def dump(value: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ description:
     O(allow_disruption).
   - One unreachable target does not keep the others from being connected; the module fails at the end and names what is
     missing.
-  - After a success the description is saved to C(/etc/nvmeof-mptcp/host.json), which the boot unit converges to.
+  - After a success the description is saved to C(/etc/nvmeof-mptcp/host.json), which the unit C(nvmeof-mptcp-host) keeps.
 author:
   - The nvmeof.mptcp authors (@nvmeof)
 extends_documentation_fragment:
@@ -211,7 +211,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        outcome = converge(module.params, module.check_mode, module.params["timeout"])
+        outcome = converge(lambda: module.params, module.check_mode, module.params["timeout"])
     except (Invalid, NotConverged) as error:
         done = [operation.line() for operation in getattr(error, "applied", [])]
         module.fail_json(msg="\n".join(error.errors), errors=error.errors, plan=done, changed=bool(done))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import collections
 import errno
 import functools
 import json
@@ -82,7 +83,7 @@ def description(*connections: dict, **more: object) -> dict:
 
 
 def run(kernel: Kernel, described: dict, check: bool = False) -> converging.Outcome:
-    return CONVERGE(described, check, 0.0, functools.partial(_nvme_connect.Connector, ask=kernel.connect))
+    return CONVERGE(lambda: described, check, 0.0, functools.partial(_nvme_connect.Connector, ask=kernel.connect))
 
 
 def state(root: Path) -> dict[str, str]:
@@ -160,16 +161,32 @@ def test_boot_goes_on_until_every_connection_is_made(kernel: Kernel, monkeypatch
     def sleep(seconds: float) -> None:
         slept.append(seconds)
         assert [one.traddr for one in converging.look().controllers] == ["192.0.2.1"]
-        if len(slept) == 3:
+        if len(slept) == 6:
             kernel.refuse.clear()
 
+    class Events:
+        """A controller goes once; the second wait ends the test."""
+
+        waits = 0
+
+        def wait_removed(self) -> str:
+            assert len(converging.look().controllers) == 2
+            self.waits += 1
+            if self.waits == 2:
+                raise KeyboardInterrupt
+            shutil.rmtree(kernel.root / "sys/class/nvme/nvme1")
+            return "nvme1"
+
     monkeypatch.setattr(converging.time, "sleep", sleep)
-    monkeypatch.setattr(converging, "converge", lambda described, timeout: run(kernel, described))
-    told = list(converging.boot(saved))
-    assert len(slept) == 3
-    assert len(converging.look().controllers) == 2
+    monkeypatch.setattr(converging, "Uevents", Events)
+    monkeypatch.setattr(converging, "converge", lambda described, timeout: run(kernel, described()))
+    told: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        collections.deque(map(told.append, converging.boot(saved)))
+    assert slept == [2.0, 3.0, 4.5, 6.75, 10.0, 10.0]
     assert sum(line.startswith("waiting: mptcp 192.0.2.2:4420") for line in told) == 1
-    assert told[-1] == "2 connection(s) as described"
+    assert told.count("2 connection(s) as described") == 2
+    assert told.count("nvme1 was removed") == 1
 
 
 def test_a_disruption_is_allowed_for_one_run(kernel: Kernel) -> None:
