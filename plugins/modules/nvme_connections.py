@@ -27,7 +27,7 @@ options:
   connections:
     description:
       - Every connection that this host shall have, an option of C(/dev/nvme-fabrics) each. What is not set is the
-        kernel's own default.
+        kernel's own default for a new controller, and stays as it is on one that is there.
       - Transport, address, port, subsystem and the local address and interface make a connection what it is.
     type: list
     elements: dict
