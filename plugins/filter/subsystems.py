@@ -11,8 +11,8 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import (
     UnknownHost,
     derived_serial,
-    derived_uuid,
     hostnqn,
+    namespace_identifiers,
 )
 
 DOCUMENTATION = r"""
@@ -96,7 +96,7 @@ def _namespace(item: Any, nqn: str, where: str) -> dict[str, Any]:
         raise AnsibleFilterError(f"{where}: {item!r} must be a dictionary with the namespace's nsid")
     if not isinstance(item.get("scratch", False), bool):
         raise AnsibleFilterError(f"{where}.scratch: {item['scratch']!r} must be true or false")
-    derived = {name: str(derived_uuid(name, nqn, item["nsid"])) for name in ("uuid", "nguid")}
+    derived = namespace_identifiers(nqn, item["nsid"])
     return {**derived, **{name: value for name, value in item.items() if name != "scratch"}}
 
 

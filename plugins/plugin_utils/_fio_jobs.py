@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import derived_uuid
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import namespace_identifiers
 
 # Direct, or the page cache of the host is measured; 128 KiB is the kernel's usual largest request over TCP.
 _GLOBAL = """\
@@ -24,8 +24,8 @@ randrepeat=1
 """
 # verify reads back what it wrote and compares; the first difference ends the run.
 _WRITE = "rw=write\nverify=crc32c\ndo_verify=1\nverify_fatal=1\n"
-# fio opens the device read-only then.
-_READ = "rw=read\nreadonly=1\n"
+# fio opens a device that it only reads O_RDONLY.
+_READ = "rw=read\n"
 
 
 class Unsafe(ValueError):
@@ -79,7 +79,7 @@ def _device(nqn: str, namespace: Mapping[str, Any], found: Mapping[str, Any] | N
     device: Mapping[str, Any] = here[0]
     if not namespace.get("scratch"):
         return device
-    expected = str(namespace.get("uuid") or derived_uuid("namespace", nqn, nsid)).lower()
+    expected = str(namespace.get("uuid") or namespace_identifiers(nqn, nsid)["uuid"]).lower()
     if str(device["uuid"]).lower() != expected:
         raise Unsafe(
             f"{nqn} namespace {nsid} is marked scratch, but /dev/{device['name']} has the UUID "

@@ -64,6 +64,11 @@ def derived_uuid(*names: object) -> uuid.UUID:
     return uuid.uuid5(NAMESPACE, "\0".join(str(name) for name in names))
 
 
+def namespace_identifiers(nqn: str, nsid: object) -> dict[str, str]:
+    """The uuid and nguid of a namespace whose description gives none; the same on every target that serves it."""
+    return {name: str(derived_uuid(name, nqn, nsid)) for name in ("uuid", "nguid")}
+
+
 def derived_serial(nqn: str) -> str:
     """A serial number of 20 characters (the longest that NVMe allows) for a subsystem."""
     return derived_uuid("serial", nqn).hex[:20]

