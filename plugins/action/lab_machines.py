@@ -47,7 +47,11 @@ _ARGUMENTS: dict[str, t.Any] = {
     "networks": {
         "type": "list",
         "elements": "dict",
-        "options": {"name": {"type": "str", "required": True}, "cidr": {"type": "str", "required": True}},
+        "options": {
+            "name": {"type": "str", "required": True},
+            "cidr": {"type": "str", "required": True},
+            "rate": {"type": "str"},
+        },
     },
 }
 

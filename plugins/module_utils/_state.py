@@ -48,13 +48,15 @@ def lock(path: str = LOCK_PATH, timeout: float = 60.0) -> Iterator[None]:
         os.close(handle)
 
 
-def _replace(path: str, text: str) -> None:
+def replace_file(path: str, text: str, mode: int = 0o600) -> None:
+    """Rename a file into place, so that a reader sees the old text or the new one, also after a crash."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     # mkstemp makes the file 0600 from the start: it can hold what a host may see of a subsystem.
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=f".{os.path.basename(path)}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
+            os.fchmod(stream.fileno(), mode)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
@@ -83,7 +85,7 @@ def save(slice_name: str, description: dict[str, Any], config_dir: str = CONFIG_
     """Keep an applied description for the next boot; returns whether the file changed."""
     path = os.path.join(config_dir, f"{slice_name}.json")
     if would_save(slice_name, description, config_dir):
-        _replace(path, json.dumps(description, indent=2, sort_keys=True) + "\n")
+        replace_file(path, json.dumps(description, indent=2, sort_keys=True) + "\n")
         return True
     return False
 
@@ -102,5 +104,5 @@ def own(slice_name: str, names: list[str], owned_dir: str = OWNED_DIR) -> bool:
     """Write down what is ours; call it with the union before an apply and with the description's names after it."""
     if sorted(names) == owned(slice_name, owned_dir):
         return False
-    _replace(os.path.join(owned_dir, f"{slice_name}.owned.json"), json.dumps(sorted(names), indent=2) + "\n")
+    replace_file(os.path.join(owned_dir, f"{slice_name}.owned.json"), json.dumps(sorted(names), indent=2) + "\n")
     return True

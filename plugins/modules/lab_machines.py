@@ -94,6 +94,9 @@ options:
         description: The network, IPv4 or IPv6.
         type: str
         required: true
+      rate:
+        description: What each NIC in it sends at most, in bit/s, for example V(40M); as fast as it can without it.
+        type: str
 """
 
 EXAMPLES = r"""

@@ -12,16 +12,31 @@ description:
     program that converges the node to the descriptions saved under C(/etc/nvmeof-mptcp).
   - The program is a zipapp made of the same files that run in the collection's modules, so that boot takes the code
     path of the playbook. It needs the Python standard library only.
+  - The systemd unit that runs it at boot is installed and enabled by the same call, as every call costs a node time.
 author:
   - The nvmeof.mptcp authors (@nvmeof)
 extends_documentation_fragment:
   - nvmeof.mptcp._attributes
-options: {}
+options:
+  unit:
+    description:
+      - Name of the unit file that runs the program at boot, with O(unit_content) as its text.
+      - Without it only the program is installed.
+    type: str
+  unit_content:
+    description: Text of the unit file. Required with O(unit).
+    type: str
+  running:
+    description: Whether the unit has to run now as well; it is restarted when it or the program changed.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
-- name: Install the node program
+- name: Install the node program, and run it at boot
   nvmeof.mptcp.node_program:
+    unit: nvmeof-mptcp-target.service
+    unit_content: "{{ lookup('ansible.builtin.file', 'nvmeof-mptcp-target.service', rstrip=false) }}"
 """
 
 RETURN = r"""
@@ -39,23 +54,47 @@ sha256:
 import hashlib
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _unit
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._program import PATH, build, digest, install
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={
+            "unit": {"type": "str"},
+            "unit_content": {"type": "str"},
+            "running": {"type": "bool", "default": False},
+        },
+        required_together=[("unit", "unit_content")],
+        supports_check_mode=True,
+    )
+    unit, text, running = (module.params[name] for name in ("unit", "unit_content", "running"))
     content = build()
     wanted, found = hashlib.sha256(content).hexdigest(), digest()
-    changed = wanted != found
-    if changed and not module.check_mode:
-        install(content)
-    diff = {
-        "before_header": PATH,
-        "after_header": PATH,
-        "before": f"sha256 {found}\n" if found else "",
-        "after": f"sha256 {wanted}\n",
-    }
-    module.exit_json(changed=changed, path=PATH, sha256=wanted, diff=diff)
+    before = {PATH: f"sha256 {found}" if found else ""}
+    after = {PATH: f"sha256 {wanted}"}
+    if unit:
+        # A unit that is not there cannot be asked whether boot starts it.
+        here = _unit.current(unit)
+        before[unit] = here + f"# enabled: {_unit.enabled(unit)}" if here else ""
+        after[unit] = text + "# enabled: True"
+        if running:
+            before[unit] += f", active: {_unit.active(unit)}" if here else ""
+            after[unit] += ", active: True"
+    if before != after and not module.check_mode:
+        try:
+            if wanted != found:
+                install(content)
+            if unit:
+                _unit.install(unit, text, restart=running)
+        except OSError as error:
+            module.fail_json(msg=f"the node program could not be installed: {error}")
+    diff = [
+        {"before_header": name, "after_header": name, "before": before[name] + "\n", "after": after[name] + "\n"}
+        for name in after
+        if before[name] != after[name]
+    ]
+    module.exit_json(changed=before != after, path=PATH, sha256=wanted, diff=diff)
 
 
 if __name__ == "__main__":

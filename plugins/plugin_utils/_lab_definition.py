@@ -25,6 +25,7 @@ _NIC_NAME = re.compile(r"[a-z][a-z0-9_-]{0,14}")
 # VIRTIO_BLK_ID_BYTES is 20 (linux/virtio_blk.h); udev shows it as /dev/disk/by-id/virtio-SERIAL.
 _SERIAL = re.compile(r"[A-Za-z0-9_-]{1,20}")
 _SIZE = re.compile(r"[1-9][0-9]*[MG]")
+_RATE = re.compile(r"[1-9][0-9]*[KMG]")
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,15 @@ class Disk:
 
 @dataclass(frozen=True)
 class Nic:
-    """A machine's NIC in a network: its name in the guest, MAC address and address with prefix length."""
+    """A machine's NIC in a network: its name in the guest, MAC address, address with prefix length and rate.
+
+    rate is what it sends at most, in bit/s with systemd's suffixes (40M); empty is as fast as the machine can.
+    """
 
     name: str
     mac: str
     address: str
+    rate: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,8 @@ class Lab:
 def define(machines: t.Sequence[t.Mapping[str, t.Any]], networks: t.Sequence[t.Mapping[str, t.Any]]) -> Lab:
     """The lab of `lab_machines` and `lab_networks`, or LabError naming the variable and the value."""
     cidrs = _networks(networks)
-    lab = Lab(tuple(_machine(machine, cidrs) for machine in machines))
+    rates = _rates(networks)
+    lab = Lab(tuple(_machine(machine, cidrs, rates) for machine in machines))
     if not lab.machines:
         raise LabError("lab_machines is empty: list at least one machine")
     for what in ("name", "number"):
@@ -113,7 +119,16 @@ def _networks(networks: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, netaddr.
     return cidrs
 
 
-def _machine(machine: t.Mapping[str, t.Any], cidrs: t.Mapping[str, netaddr.IPNetwork]) -> Machine:
+def _rates(networks: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, str]:
+    for network in networks:
+        if network.get("rate"):
+            _match(_RATE, network["rate"], f"lab_networks: {network['name']}: rate", "a number with K, M or G (bit/s)")
+    return {network["name"]: network.get("rate") or "" for network in networks}
+
+
+def _machine(
+    machine: t.Mapping[str, t.Any], cidrs: t.Mapping[str, netaddr.IPNetwork], rates: t.Mapping[str, str]
+) -> Machine:
     name, number = machine["name"], machine["number"]
     _match(_NAME, name, "lab_machines: name", "a host name of up to 32 of a-z, 0-9 and '-', a letter first")
     if not 1 <= number <= 0xFFFF:
@@ -129,7 +144,7 @@ def _machine(machine: t.Mapping[str, t.Any], cidrs: t.Mapping[str, netaddr.IPNet
         if network not in cidrs:
             raise LabError(f"lab_machines: {name}: networks: {network!r} is not in lab_networks")
     nics = tuple(
-        Nic(network, mac_address(index, number), _address(name, number, network, cidr))
+        Nic(network, mac_address(index, number), _address(name, number, network, cidr), rates[network])
         for index, (network, cidr) in enumerate(cidrs.items())
         if chosen is None or network in chosen
     )

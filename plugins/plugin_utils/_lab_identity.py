@@ -61,7 +61,13 @@ def _network(nic: Nic) -> str:
     return (
         f"[Match]\nName={nic.name}\n[Link]\nRequiredForOnline=no\n"
         f"[Network]\nAddress={nic.address}\nLinkLocalAddressing={link_local}\nIPv6AcceptRA=no\n"
+        f"{_token_bucket(nic.rate)}"
     )
+
+
+def _token_bucket(rate: str) -> str:
+    """Bounds what a NIC sends: links, and not an emulated CPU, are to be what is measured."""
+    return f"[TokenBucketFilter]\nParent=root\nRate={rate}\nBurstBytes=64K\nLatencySec=50ms\n" if rate else ""
 
 
 def _files(machine: Machine, identity: Identity) -> str:

@@ -1,0 +1,56 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""A unit of systemd that runs the node program: its file, and whether boot starts it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import replace_file
+
+UNIT_DIR = "/etc/systemd/system"
+
+
+def current(name: str, unit_dir: str = UNIT_DIR) -> str:
+    """Text of an installed unit file, empty when there is none."""
+    try:
+        with open(os.path.join(unit_dir, name), encoding="utf-8") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return ""
+
+
+def enabled(name: str) -> bool:
+    """Whether boot starts the unit."""
+    # systemctl answers with its status; there is no file that means the same for every kind of installation.
+    return _systemctl("is-enabled", "--quiet", name).returncode == 0
+
+
+def active(name: str) -> bool:
+    """Whether the unit runs, or has run and remains."""
+    return _systemctl("is-active", "--quiet", name).returncode == 0
+
+
+def install(name: str, content: str, restart: bool, unit_dir: str = UNIT_DIR) -> None:
+    """Write the unit file, tell systemd, enable it and, if asked, restart it; OSError has what systemctl said."""
+    if current(name, unit_dir) != content:
+        replace_file(os.path.join(unit_dir, name), content, 0o644)
+        _checked("daemon-reload")
+    if not enabled(name):
+        _checked("enable", name)
+    if restart:
+        _checked("restart", name)
+
+
+def _systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["systemctl", *arguments], check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+
+
+def _checked(*arguments: str) -> None:
+    result = _systemctl(*arguments)
+    if result.returncode:
+        raise OSError(f"systemctl {' '.join(arguments)}: {result.stderr.strip()}")
