@@ -13,13 +13,18 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import replace
 UNIT_DIR = "/etc/systemd/system"
 
 
-def current(name: str, unit_dir: str = UNIT_DIR) -> str:
-    """Text of an installed unit file, empty when there is none."""
+def text_of(path: str) -> str:
+    """Text of a file, empty when there is none."""
     try:
-        with open(os.path.join(unit_dir, name), encoding="utf-8") as stream:
+        with open(path, encoding="utf-8") as stream:
             return stream.read()
     except FileNotFoundError:
         return ""
+
+
+def current(name: str, unit_dir: str = UNIT_DIR) -> str:
+    """Text of an installed unit file, empty when there is none."""
+    return text_of(os.path.join(unit_dir, name))
 
 
 def enabled(name: str) -> bool:

@@ -26,6 +26,10 @@ options:
   unit_content:
     description: Text of the unit file. Required with O(unit).
     type: str
+  files:
+    description: Settings that the unit needs beside it, absolute path to text; written before the unit, with mode 0644.
+    type: dict
+    default: {}
   running:
     description: Whether the unit has to run now as well; it is restarted when it or the program changed.
     type: bool
@@ -45,6 +49,11 @@ path:
   returned: success
   type: str
   sample: /usr/local/lib/nvmeof-mptcp/nvmeof-mptcp.pyz
+changed_files:
+  description: Paths of O(files) that changed, or would.
+  returned: success
+  type: list
+  elements: str
 sha256:
   description: Hash of the program that this version of the collection installs.
   returned: success
@@ -56,6 +65,7 @@ import hashlib
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _unit
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._program import PATH, build, digest, install
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import replace_file
 
 
 def main() -> None:
@@ -63,16 +73,17 @@ def main() -> None:
         argument_spec={
             "unit": {"type": "str"},
             "unit_content": {"type": "str"},
+            "files": {"type": "dict", "default": {}},
             "running": {"type": "bool", "default": False},
         },
         required_together=[("unit", "unit_content")],
         supports_check_mode=True,
     )
-    unit, text, running = (module.params[name] for name in ("unit", "unit_content", "running"))
+    unit, text, running, files = (module.params[name] for name in ("unit", "unit_content", "running", "files"))
     content = build()
     wanted, found = hashlib.sha256(content).hexdigest(), digest()
-    before = {PATH: f"sha256 {found}" if found else ""}
-    after = {PATH: f"sha256 {wanted}"}
+    before = {PATH: f"sha256 {found}" if found else "", **{path: _unit.text_of(path) for path in files}}
+    after = {PATH: f"sha256 {wanted}", **files}
     if unit:
         # A unit that is not there cannot be asked whether boot starts it.
         here = _unit.current(unit)
@@ -85,6 +96,8 @@ def main() -> None:
         try:
             if wanted != found:
                 install(content)
+            for path in [path for path in files if before[path] != files[path]]:
+                replace_file(path, files[path], 0o644)
             if unit:
                 _unit.install(unit, text, restart=running)
         except OSError as error:
@@ -94,7 +107,8 @@ def main() -> None:
         for name in after
         if before[name] != after[name]
     ]
-    module.exit_json(changed=before != after, path=PATH, sha256=wanted, diff=diff)
+    changed_files = [path for path in files if before[path] != files[path]]
+    module.exit_json(changed=before != after, path=PATH, sha256=wanted, changed_files=changed_files, diff=diff)
 
 
 if __name__ == "__main__":
