@@ -18,7 +18,8 @@ description:
     O(allow_disruption).
   - One unreachable target does not keep the others from being connected; the module fails at the end and names what is
     missing.
-  - After a success the description is saved to C(/etc/nvmeof-mptcp/host.json), which the unit C(nvmeof-mptcp-host) keeps.
+  - After a success the description is saved to C(/etc/nvmeof-mptcp/host.json), which the unit C(nvmeof-mptcp-host)
+    keeps.
 author:
   - The nvmeof.mptcp authors (@nvmeof)
 extends_documentation_fragment:
