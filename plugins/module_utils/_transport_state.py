@@ -37,7 +37,7 @@ def read(probe: bool) -> dict[str, t.Any]:
     if probe:
         offered = {"host": _transport_probe.offered_by_host(), "target": _transport_probe.offered_by_target()}
     release = os.uname().release
-    version = package_version(release)
+    version = kernel_version(release)
     return {
         "kernel_release": release,
         "kernel_version": version,
@@ -63,19 +63,21 @@ def judge(modules: t.Iterable[_module_files.Module]) -> bool:
     return any(_ALIAS in module.aliases for module in found) and not any(module.stale for module in found)
 
 
-def package_version(release: str) -> str:
+def kernel_version(release: str) -> str:
     """Version of the installed package that owns a kernel release; empty when none does."""
+    return installed_version(f"linux-image-{release}") or installed_version(f"linux-image-{release}-unsigned")
+
+
+def installed_version(package: str) -> str:
+    """Version of an installed Debian package; empty when it is not installed, or the machine has no dpkg."""
     # Reason for a command: dpkg's database has no other stable reader.
-    command = ["dpkg-query", "--show", "--showformat=${db:Status-Status} ${Version}\n"]
-    for package in (f"linux-image-{release}", f"linux-image-{release}-unsigned"):
-        try:
-            result = subprocess.run([*command, package], capture_output=True, text=True)
-        except FileNotFoundError:
-            return ""
-        status, _, version = result.stdout.strip().partition(" ")
-        if status == "installed":
-            return version
-    return ""
+    command = ["dpkg-query", "--show", "--showformat=${db:Status-Status} ${Version}\n", package]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True)
+    except FileNotFoundError:
+        return ""
+    status, _, version = result.stdout.strip().partition(" ")
+    return version if status == "installed" else ""
 
 
 def _read(path: str) -> str:

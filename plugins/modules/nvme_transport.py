@@ -6,25 +6,42 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: nvme_transport
-short_description: Load the nvme modules on disk in place of other builds, and prove that they offer mptcp
+short_description: Install and load nvme modules in place of other builds, and prove that they offer mptcp
 description:
+  - Installs a package of modules that was copied to the machine, unless that version is installed.
   - Replaces loaded builds of C(nvme-fabrics), C(nvme-tcp), C(nvmet) and C(nvmet-tcp) that are not those on disk,
     without a reboot, and loads those that are missing. Then asks the kernel for the transport and fails unless both
     sides have it.
-  - Nothing is unloaded while a controller, an object of nvmet or another module uses it. The error names what does.
+  - Nothing is installed or unloaded while a controller, an object of nvmet or another module uses what would have to
+    go. The error names what does.
 author:
   - The nvmeof.mptcp authors (@nvmeof)
 extends_documentation_fragment:
   - nvmeof.mptcp._attributes
-options: {}
+options:
+  package:
+    description: Name of the package of modules, as M(nvmeof.mptcp.nvme_modules_package) returns it.
+    type: str
+    required: true
+  version:
+    description: Version of the package.
+    type: str
+    required: true
+  src:
+    description: The package's file on the machine. In check mode it need not exist yet.
+    type: path
+    required: true
 seealso:
   - module: nvmeof.mptcp.nvme_transport_info
   - module: nvmeof.mptcp.nvme_modules_package
 """
 
 EXAMPLES = r"""
-- name: Load the modules that were installed
+- name: Install the modules and load them
   nvmeof.mptcp.nvme_transport:
+    package: nvme-mptcp-modules-7.2.12+deb13-cloud-amd64
+    version: 7.2.12-1~bpo13+1+mptcp.d399046983a1
+    src: /var/cache/nvme-mptcp-modules.deb
 """
 
 RETURN = r"""
@@ -34,6 +51,8 @@ plan:
   type: list
   elements: str
 """
+
+from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
@@ -71,23 +90,47 @@ def prove(module: AnsibleModule) -> None:
         )
 
 
+def carry_out(module: AnsibleModule, plan: list[_operation.Operation]) -> None:
+    try:
+        _operation.apply(plan, lambda operation, error: None)
+    except _operation.Refused as error:
+        module.fail_json(msg=str(error))
+
+
+def read_all() -> list[_module_files.Module]:
+    return [_module_files.read(name) for name in _module_files.MODULES]
+
+
 def main() -> None:
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    modules = [_module_files.read(name) for name in _module_files.MODULES]
-    plan = _module_swap.plan(modules)
-    refuse_while_in_use(module, modules)
+    module = AnsibleModule(
+        argument_spec={
+            "package": {"type": "str", "required": True},
+            "version": {"type": "str", "required": True},
+            "src": {"type": "path", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    package, version = module.params["package"], module.params["version"]
+    found, before = read_all(), _transport_state.installed_version(package)
+    install = []
+    expected = found
+    if before != version:
+        install = [_operation.Operation("run", argv=("dpkg", "--install", module.params["src"]), about=package)]
+        # What is loaded now will be another build than the one that the package puts on disk.
+        expected = [replace(each, on_disk=version) if each.on_disk != "builtin" else each for each in found]
+    refuse_while_in_use(module, expected)
+    plan = install + _module_swap.plan(expected)
     if not module.check_mode:
-        try:
-            _operation.apply(plan, lambda operation, error: None)
-        except _operation.Refused as error:
-            module.fail_json(msg=str(error))
+        carry_out(module, install)
+        carry_out(module, _module_swap.plan(read_all()))
         prove(module)
-    loaded = "".join(f"{found.name} {found.loaded or 'not loaded'}\n" for found in modules)
-    on_disk = "".join(f"{found.name} {found.on_disk}\n" for found in modules)
     module.exit_json(
         changed=bool(plan),
         plan=[operation.line() for operation in plan],
-        diff={"before": loaded, "after": on_disk if plan else loaded},
+        diff={
+            "before": f"{package} {before}\n" + "".join(f"{each.name} {each.loaded}\n" for each in found),
+            "after": f"{package} {version}\n" + "".join(f"{each.name} {each.on_disk}\n" for each in expected),
+        },
     )
 
 
