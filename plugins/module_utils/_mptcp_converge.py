@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import time
 from typing import Any
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_actual, _mptcp_plan, _state
@@ -15,8 +14,6 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_locate import 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, apply
 
 SLICE = "mptcp"
-#: How long boot waits for the NICs of the description to be up with their addresses, in seconds.
-BOOT_WAIT = 30.0
 #: The limit that every kernel with MPTCP allows (MPTCP_PM_ADDR_MAX before it was raised to 64).
 _LIMIT_EVERYWHERE = 8
 
@@ -51,24 +48,27 @@ def explain(operation: Operation, error: OSError) -> str | None:
     return None
 
 
-def converge(description: dict[str, Any], check: bool = False, boot: bool = False) -> dict[str, Any]:
+def converge(wanted: dict[str, Any] | None, check: bool = False) -> dict[str, Any]:
     """Make the network as described, or with check say what that would take.
 
-    description: what the filter P(nvmeof.mptcp.mptcp_plan#filter) returns.
-    boot: the description is the saved one, so nothing is saved.
+    wanted: what the filter P(nvmeof.mptcp.mptcp_plan#filter) returns; None for what was saved, read under the lock, so
+    that an event never brings back what a playbook is just replacing.
     Returns the result of M(nvmeof.mptcp.mptcp_endpoints). A rail without a usable NIC holds up no other; it is named in
     C(missing). Raises OSError, TooManyRails, Refused, NotConverged.
     """
     # The file of the lock is created by taking it, and a check writes nothing.
     with contextlib.nullcontext() if check else _state.lock():
+        description = wanted or _state.load(SLICE)
+        if description is None:
+            raise FileNotFoundError(f"nothing was saved as {_state.CONFIG_DIR}/{SLICE}.json: run the role mptcp")
         owned = _state.owned(SLICE)
         actual, plan = _plan(description, owned)
         _probe_limit(description, plan)
-        saves = not boot and (
+        saves = wanted is not None and (
             _state.would_save(SLICE, description) or sorted(owned) != sorted(_mptcp_plan.names(description))
         )
         if not check:
-            _apply(description, plan, owned, boot)
+            _apply(description, plan, owned, save=wanted is not None)
     found, problems = locate(description["rails"], actual["interfaces"])
     return {
         "changed": bool(plan.operations) or saves,
@@ -88,7 +88,7 @@ def _plan(description: dict[str, Any], owned: list[str]) -> tuple[dict[str, Any]
     return actual, _mptcp_plan.make(description, actual, values, owned)
 
 
-def _apply(description: dict[str, Any], plan: _mptcp_plan.Plan, owned: list[str], boot: bool) -> None:
+def _apply(description: dict[str, Any], plan: _mptcp_plan.Plan, owned: list[str], save: bool) -> None:
     names = _mptcp_plan.names(description)
     _state.own(SLICE, sorted({*owned, *names}))
     apply(plan.operations, explain)
@@ -98,7 +98,7 @@ def _apply(description: dict[str, Any], plan: _mptcp_plan.Plan, owned: list[str]
             lines = "; ".join(operation.line() for operation in left)
             raise NotConverged(f"the kernel accepted the whole plan, but these are still needed: {lines}")
     _state.own(SLICE, names)
-    if not boot:
+    if save:
         _state.save(SLICE, description)
 
 
@@ -119,16 +119,3 @@ def _probe_limit(description: dict[str, Any], plan: _mptcp_plan.Plan) -> None:
 
 def _text(lines: dict[str, str]) -> str:
     return "".join(f"{line}\n" for _key, line in sorted(lines.items()))
-
-
-def boot(description: dict[str, Any], wait: float = BOOT_WAIT) -> list[str]:
-    """Converge after a boot, when NICs may still be coming up; the lines for the journal."""
-    deadline = time.monotonic() + wait
-    while True:
-        links = _mptcp_actual.interfaces(_mptcp_actual.ip_json("address", "show"))
-        problems = locate(description["rails"], links)[1]
-        if not problems or time.monotonic() >= deadline:
-            break
-        time.sleep(0.2)
-    result = converge(description, boot=True)
-    return [*result["plan"], *(f"not usable: {problem}" for problem in result["missing"])] or ["as described"]

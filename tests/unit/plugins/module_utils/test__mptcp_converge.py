@@ -134,40 +134,22 @@ def test_what_the_description_no_longer_has_is_forgotten(machine: Machine) -> No
     assert not any("address" in name for name in machine.saved()["mptcp.owned.json"])
 
 
-def links(machine: Machine) -> list[dict[str, Any]]:
-    """The model's NICs as C(ip -j address) prints them."""
-    return [
-        {
-            "ifname": name,
-            "ifindex": link["index"],
-            "flags": ["UP"] if link["up"] else [],
-            "addr_info": [
-                {"local": address.split("/")[0], "prefixlen": int(address.split("/")[1])}
-                for address in link["addresses"]
-            ],
-        }
-        for name, link in machine.actual["interfaces"].items()
-    ]
+def test_saved_description_is_read_under_the_lock(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FileNotFoundError, match="nothing was saved"):
+        _mptcp_converge.converge(None)
+    _mptcp_converge.converge(description())
+    machine.actual["endpoints"].clear()
+    saved = machine.saved()
+    assert len(_mptcp_converge.converge(None)["plan"]) == 3
+    assert machine.saved() == saved
+    held: list[bool] = []
 
+    def load(_name: str) -> Any:
+        with pytest.raises(_state.Busy), _state.lock(timeout=0):
+            held.append(False)
+        held.append(True)
+        return description()
 
-def test_boot_waits_for_nics_but_not_for_ever(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    late = machine.actual["interfaces"].pop("eth1")
-    looks = 0
-
-    def look(*_arguments: str) -> Any:
-        nonlocal looks
-        looks += 1
-        if looks == 3:
-            machine.actual["interfaces"]["eth1"] = late
-        return links(machine)
-
-    monkeypatch.setattr(_mptcp_actual, "ip_json", look)
-    lines = _mptcp_converge.boot(description(), wait=30)
-    assert looks == 3
-    assert lines == machine.done
-    assert _mptcp_converge.boot(description(), wait=0) == ["as described"]
-    del machine.actual["interfaces"]["eth2"]
-    assert _mptcp_converge.boot(description(), wait=0) == [
-        "not usable: rail2: no NIC has 10.10.2.5 (10.10.2.0/24); eth2 does not exist"
-    ]
-    assert "mptcp.json" not in machine.saved()
+    monkeypatch.setattr(_state, "load", load)
+    _mptcp_converge.converge(None)
+    assert held == [True]

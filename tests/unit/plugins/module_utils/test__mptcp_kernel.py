@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._mptcp_network import mptcp_plan
@@ -33,12 +33,20 @@ pytestmark = pytest.mark.skipif(
 CONVERGE = """
 import json, sys
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_converge, _state
-folder, plan, boot = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3] == "boot"
+folder, plan = sys.argv[1], json.loads(sys.argv[2])
 for function in (_state.load, _state.save, _state.would_save, _state.owned, _state.own):
     function.__defaults__ = (folder,)
 _state.lock.__wrapped__.__defaults__ = (folder + "/lock", 5.0)
-print(json.dumps(_mptcp_converge.boot(plan, 0) if boot else _mptcp_converge.converge(plan)))
+print(json.dumps(_mptcp_converge.converge(plan)))
 """
+WATCH = CONVERGE.replace(
+    "print(json.dumps(_mptcp_converge.converge(plan)))",
+    """
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_watch
+for line in _mptcp_watch.boot(plan):
+    print(line, flush=True)
+""",
+)
 SERVE = """
 import socket
 listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
@@ -114,16 +122,20 @@ class Fabric:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def converge(self, where: str, boot: str = "") -> Any:
+    def converge(self, where: str) -> Any:
         plan = mptcp_plan(NETWORKS, HOSTVARS, where, ["t"], ["h"])
-        return self.python(where, CONVERGE, str(self.folder / where), json.dumps(plan), boot)
+        return self.python(where, CONVERGE, str(self.folder / where), json.dumps(plan))
 
-    def serve(self) -> None:
-        argv = ["ip", "netns", "exec", f"{self.prefix}t", sys.executable, "-c", SERVE]
-        process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    def start(self, where: str, program: str, *words: str) -> IO[str]:
+        """Start a program that runs until the end; what it prints."""
+        argv = ["ip", "netns", "exec", f"{self.prefix}{where}", sys.executable, "-c", program, *words]
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=self.environment)
         self.served.append(process)
         assert process.stdout
-        assert process.stdout.readline() == "ready\n"
+        return process.stdout
+
+    def serve(self) -> None:
+        assert self.start("t", SERVE).readline() == "ready\n"
 
     def wait_until_neighbour_is_gone(self, rail: int) -> None:
         """Until the kernel noticed that nobody answers; it looks while something is sent, as a live subflow does."""
@@ -131,7 +143,7 @@ class Fabric:
         deadline = time.monotonic() + 15
         while True:
             found = json.loads(self.ip("h", f"-j neigh show 10.10.{rail}.1 dev r{rail}"))
-            if found and found[0]["state"] == ["FAILED"]:
+            if found and found[0]["state"][0] in ("FAILED", "INCOMPLETE"):
                 return
             assert time.monotonic() < deadline, f"the neighbour is still taken for alive: {found}"
             self.python("h", send)
@@ -203,12 +215,18 @@ def test_connecting_works_with_any_rail_dead(fabric: Fabric, fault: str, rail: i
     assert fabric.connect(2) == [ALL] * 2
 
 
-def test_all_rails_down_at_once_and_up_again(fabric: Fabric) -> None:
+def test_unit_brings_back_what_the_kernel_dropped_with_the_nics(fabric: Fabric) -> None:
+    """All rails down at once take every route along; an unplugged NIC takes the multipath route along."""
+    plan = mptcp_plan(NETWORKS, HOSTVARS, "h", ["t"], ["h"])
+    journal = fabric.start("h", WATCH, str(fabric.folder / "h"), json.dumps(plan))
+    assert journal.readline() == "as described\n"
     for state in ("down", "up"):
         for rail in range(RAILS):
             fabric.ip("h", f"link set r{rail} {state}")
-    assert any("multipath" in line or "nexthop" in line for line in fabric.converge("h", "boot"))
-    assert fabric.converge("h", "boot") == ["as described"]
+    while "every rail" not in (line := journal.readline()) and "metric 903" not in line:
+        assert line
+    time.sleep(1)
+    assert fabric.converge("h")["plan"] == []
     assert fabric.connect(2) == [ALL] * 2
 
 
@@ -251,13 +269,7 @@ def test_what_others_made_stays(fabric: Fabric) -> None:
 
 def test_reset_subflow_of_each_rail_returns_when_its_endpoint_does(fabric: Fabric) -> None:
     """Room in the limits: the first subflow's replacement counts as an additional one."""
-    holder = subprocess.Popen(
-        ["ip", "netns", "exec", f"{fabric.prefix}h", sys.executable, "-c", CONNECT + "\ntime.sleep(60)", "1"],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=fabric.environment,
-    )
-    fabric.served.append(holder)
+    fabric.start("h", CONNECT + "\ntime.sleep(60)", "1")
     time.sleep(3)
     for rail in range(RAILS):
         run("ip", "netns", "exec", f"{fabric.prefix}h", "ss", "-K", "src", f"10.10.{rail}.101", "dport", "4420")

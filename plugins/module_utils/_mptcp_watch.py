@@ -1,0 +1,99 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""Keep the network as it was saved: at boot, and whenever a NIC or an address comes or goes.
+
+The kernel deletes a route when the last NIC that it leads over goes down or loses its address, as happens to every rail
+at once when a directly cabled peer reboots, and does not bring it back. Source: rtnetlink(7).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import time
+from typing import Any, Iterator
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_actual, _mptcp_converge, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_locate import locate
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
+
+#: How long boot waits for the NICs of the description to be up with their addresses, in seconds.
+BOOT_WAIT = 30.0
+#: Events come in bursts: this long without one ends a burst, and no burst lasts longer than the second, in seconds.
+_QUIET, _LONGEST = 0.5, 3.0
+_RTMGRP_LINK, _RTMGRP_IPV4_IFADDR = 0x1, 0x10
+
+
+class Events:
+    """Changes of NICs and addresses; listens from the moment it is made, so that nothing is missed."""
+
+    def __init__(self) -> None:
+        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+        self._socket = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
+        self._socket.bind((0, _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR))
+
+    def wait(self) -> None:
+        """Return after the next burst of events."""
+        self._receive(None)
+        ends = time.monotonic() + _LONGEST
+        while time.monotonic() < ends and self._receive(_QUIET):
+            pass
+
+    def _receive(self, timeout: float | None) -> bool:
+        self._socket.settimeout(timeout)
+        try:
+            self._socket.recv(1 << 16)
+        except socket.timeout:
+            return False
+        except OSError as error:
+            # The kernel had to drop events: something happened.
+            if error.errno != errno.ENOBUFS:
+                raise
+        return True
+
+
+def boot(description: dict[str, Any]) -> Iterator[str]:
+    """Converge once the NICs are there, tell systemd, and go on for as long as the machine runs; lines for the journal.
+
+    Raises what converging raises as long as it never succeeded.
+    """
+    events = Events()
+    _wait_for_nics(description, BOOT_WAIT)
+    result = _mptcp_converge.converge(None)
+    yield from _lines(result) or ["as described"]
+    ready()
+    missing = result["missing"]
+    while True:
+        events.wait()
+        try:
+            result = _mptcp_converge.converge(None)
+        except (OSError, ValueError, Refused, _state.Busy, _mptcp_converge.NotConverged) as error:
+            yield f"after a change of a NIC: {error}"
+            continue
+        if result["plan"] or result["missing"] != missing:
+            yield from _lines(result) or ["every rail has its NIC again"]
+        missing = result["missing"]
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    return [*result["plan"], *(f"not usable: {problem}" for problem in result["missing"])]
+
+
+def _wait_for_nics(description: dict[str, Any], longest: float) -> None:
+    ends = time.monotonic() + longest
+    while time.monotonic() < ends:
+        links = _mptcp_actual.interfaces(_mptcp_actual.ip_json("address", "show"))
+        if not locate(description["rails"], links)[1]:
+            return
+        time.sleep(0.2)
+
+
+def ready() -> None:
+    """Tell systemd that units which come after this one can start (sd_notify(3)); nothing when it does not ask."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if path:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.connect("\0" + path[1:] if path.startswith("@") else path)
+            channel.sendall(b"READY=1")

@@ -1,0 +1,96 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the network's unit does at boot and after changes of NICs, without a kernel."""
+
+from __future__ import annotations
+
+import socket
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_actual, _mptcp_converge, _mptcp_watch
+
+DESCRIPTION = {"rails": [{"name": "rail0", "cidr": "10.10.0.0/24", "interface": "eth0", "address": "10.10.0.5"}]}
+UP = {"ifname": "eth0", "ifindex": 2, "flags": ["UP"], "addr_info": [{"local": "10.10.0.5", "prefixlen": 24}]}
+
+
+def result(*plan: str, missing: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {"plan": list(plan), "missing": list(missing)}
+
+
+class Unit:
+    """Answers of converging, one for each burst of events, and what was done with them."""
+
+    def __init__(self, answers: list[Any]) -> None:
+        self.answers = answers
+        self.happened: list[str] = []
+        self.looks = 0
+
+    def converge(self, wanted: Any) -> Any:
+        assert wanted is None, "what was saved, read under the lock"
+        self.happened.append("converge")
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def wait(self) -> None:
+        self.happened.append("wait")
+
+
+@pytest.fixture
+def unit(monkeypatch: pytest.MonkeyPatch) -> Unit:
+    made = Unit([])
+
+    def look(*_arguments: str) -> Any:
+        made.looks += 1
+        return [UP] if made.looks >= 3 else []
+
+    monkeypatch.setattr(_mptcp_watch, "Events", lambda: made)
+    monkeypatch.setattr(_mptcp_watch, "ready", lambda: made.happened.append("ready"))
+    monkeypatch.setattr(_mptcp_actual, "ip_json", look)
+    monkeypatch.setattr(_mptcp_converge, "converge", made.converge)
+    return made
+
+
+def test_boot_waits_for_the_nics_then_converges_then_says_ready(unit: Unit) -> None:
+    unit.answers = [result("ip route add x"), result("ip route add y")]
+    assert list(islice(_mptcp_watch.boot(DESCRIPTION), 2)) == ["ip route add x", "ip route add y"]
+    assert unit.looks == 3
+    assert unit.happened == ["converge", "ready", "wait", "converge"]
+
+
+def test_boot_does_not_wait_for_ever(unit: Unit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_mptcp_watch, "BOOT_WAIT", 0.0)
+    unit.answers = [result(missing=("rail0: gone",))]
+    assert next(_mptcp_watch.boot(DESCRIPTION)) == "not usable: rail0: gone"
+
+
+def test_journal_gets_a_line_only_when_something_changed(unit: Unit) -> None:
+    gone = ("rail0: gone",)
+    unit.answers = [result(), result(), result(missing=gone), result(missing=gone), result(), result("ip route add x")]
+    lines = list(islice(_mptcp_watch.boot(DESCRIPTION), 4))
+    assert lines == ["as described", "not usable: rail0: gone", "every rail has its NIC again", "ip route add x"]
+    assert unit.answers == []
+
+
+def test_failure_at_boot_fails_the_unit_and_a_later_one_does_not(unit: Unit) -> None:
+    unit.answers = [OSError(1, "no MPTCP")]
+    with pytest.raises(OSError, match="no MPTCP"):
+        next(_mptcp_watch.boot(DESCRIPTION))
+    unit.answers = [result(), OSError(1, "odd"), result("ip route add x")]
+    lines = list(islice(_mptcp_watch.boot(DESCRIPTION), 3))
+    assert lines == ["as described", "after a change of a NIC: [Errno 1] odd", "ip route add x"]
+
+
+def test_systemd_is_told_when_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    _mptcp_watch.ready()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        _mptcp_watch.ready()
+        assert systemd.recv(100) == b"READY=1"
