@@ -13,13 +13,11 @@ import os
 import socket
 import struct
 from dataclasses import dataclass, field
-from typing import Any, Iterator
+from typing import Any
 
-_NETLINK_SOCK_DIAG = 4
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _netlink
+
 _SOCK_DIAG_BY_FAMILY = 20
-_NLM_F_REQUEST_DUMP = 0x301
-_NLMSG_ERROR = 2
-_NLMSG_DONE = 3
 _IPPROTO_MPTCP = 262
 _REQ_PROTOCOL = 3
 _INFO, _ULP_INFO = 2, 19
@@ -65,37 +63,18 @@ class Connection:
 
 
 def _attributes(data: bytes) -> dict[int, bytes]:
-    found = {}
-    offset = 0
-    while offset + 4 <= len(data):
-        length, kind = struct.unpack_from("=HH", data, offset)
-        if length < 4:
-            break
-        found[kind & 0x3FFF] = data[offset + 4 : offset + length]
-        offset += (length + 3) & ~3
-    return found
+    return dict(_netlink.attributes(data))
 
 
-def _dump(family: int, protocol: int) -> Iterator[bytes]:
+def _dump(family: int, protocol: int) -> list[bytes]:
     """Every inet_diag_msg of one family and protocol; raises OSError when the kernel cannot dump it."""
     query = struct.pack("=BBBBI48x", family, min(protocol, 255), 1 << (_INFO - 1), 0, _STATES)
     if protocol > 255:
-        query += struct.pack("=HHI", 8, _REQ_PROTOCOL, protocol)
-    header = struct.pack("=IHHII", 16 + len(query), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST_DUMP, 1, 0)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as netlink:
-        netlink.send(header + query)
-        while True:
-            data = netlink.recv(1 << 18)
-            offset = 0
-            while offset + 16 <= len(data):
-                length, kind = struct.unpack_from("=IH", data, offset)
-                payload = data[offset + 16 : offset + length]
-                if kind == _NLMSG_DONE:
-                    return
-                if kind == _NLMSG_ERROR:
-                    raise _error(-struct.unpack_from("=i", payload)[0], protocol)
-                yield payload
-                offset += (length + 3) & ~3
+        query += _netlink.attribute(_REQ_PROTOCOL, struct.pack("=I", protocol))
+    try:
+        return _netlink.request(_netlink.NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, query, dump=True)
+    except OSError as error:
+        raise _error(error.errno or 0, protocol) from error
 
 
 def _error(code: int, protocol: int) -> OSError:
