@@ -76,7 +76,8 @@ def stop(folder: pathlib.Path) -> int:
     found = find(folder)
     for where in found.values():
         with contextlib.suppress(OSError, LabError):
-            Monitor(where).execute("quit")
+            # One that does not answer at once, suspended for example, is killed below.
+            Monitor(where, timeout=5.0).execute("quit")
     deadline = time.monotonic() + 5
     while find(folder) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -93,11 +94,11 @@ def stop(folder: pathlib.Path) -> int:
 class Monitor:
     """A machine's control socket (QEMU Machine Protocol)."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        """folder: the machine's. Raises OSError when nobody listens."""
+    def __init__(self, folder: pathlib.Path, timeout: float = 60.0) -> None:
+        """folder: the machine's. timeout: seconds for one answer. Raises OSError when nobody listens or answers."""
         self._name = folder.name
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(60)
+        self._socket.settimeout(timeout)
         # Through /proc, because the path of the folder may be longer than a socket's name can be.
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -119,8 +119,8 @@ def wait(
                 left.remove(name)
                 progress.say(f"{name} answers")
             else:
-                seen = (result.stderr or result.stdout).strip()
-        progress.still("waiting for {}".format(", ".join(left)))
+                seen = "".join((result.stderr or result.stdout).strip().splitlines()[-1:])
+        progress.still("waiting for {} ({})".format(", ".join(left), seen or "no connection yet"))
         if left and time.monotonic() > deadline:
             log = folder / left[0] / "console.log"
             raise LabError(f"{left[0]}: no answer within {timeout:.0f} s: {seen}; its console is in {log}")
