@@ -1,8 +1,8 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bandwidth of NVMe over MPTCP on four links against NVMe/TCP on one, every link shaped to the same rate.
+"""Bandwidth of NVMe over MPTCP on four links against NVMe/TCP on one, every link of the same rate.
 
-Makes a lab of its own, deploys it with the collection's playbooks, shapes each link at both ends and runs the two
+Makes a lab of its own, whose links the inventory bounds, deploys it with the collection's playbooks and runs the two
 transports in turn. Prints every run and, last, one JSON object with the medians of the ratios. Asserts nothing.
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LAB_DIR = Path(os.environ.get("LAB_DIR") or ROOT / ".lab" / "bench").resolve()
 RUNS = int(os.environ.get("RUNS", "5"))
+# The rate of lab_networks in inventories/lab.
 RATE_MBIT = 40
 RAILS = 4
 DESCRIPTION = Path(__file__).with_suffix(".yml")
@@ -35,13 +36,6 @@ def play(playbook: str, *arguments: str) -> None:
 def ssh(machine: str, command: str) -> str:
     argv = ["ssh", "-F", str(LAB_DIR / "ssh_config"), machine, command]
     return subprocess.run(argv, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout
-
-
-def shape() -> None:
-    """tbf, not netem: netem's limit counts GSO packets, so its queue holds seconds of data."""
-    for machine in ("target1", "host1"):
-        for rail in range(RAILS):
-            ssh(machine, f"tc qdisc replace dev rail{rail} root tbf rate {RATE_MBIT}mbit burst 64kb latency 50ms")
 
 
 def device(nqn: str) -> str:
@@ -66,10 +60,8 @@ def run(path: str, direction: str) -> float:
 
 
 def main() -> None:
-    play("lab")
-    for playbook in ("kernels", "targets", "hosts"):
+    for playbook in ("lab", "kernels", "targets", "hosts"):
         play(playbook, "--extra-vars", f"@{DESCRIPTION}")
-    shape()
     link = RATE_MBIT * 1_000_000 / 8
     devices = {name: device(nqn) for name, nqn in VOLUMES.items()}
     rates: dict[str, dict[str, list[float]]] = {"read": {"tcp": [], "mptcp": []}, "write": {"tcp": [], "mptcp": []}}
