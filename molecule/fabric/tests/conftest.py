@@ -37,6 +37,29 @@ def initiator() -> Host:
     return connect("host1")
 
 
+def boot_id(machine: Host) -> str:
+    """Which boot of the machine answers; empty while it does not."""
+    try:
+        return machine.check_output("cat /proc/sys/kernel/random/boot_id")
+    except RuntimeError:
+        # ssh could not connect.
+        return ""
+
+
+def reboot(*machines: Host) -> None:
+    """Reboot machines at once; returns when the later one answers ssh."""
+    before = [boot_id(machine) for machine in machines]
+    for machine in machines:
+        # Not systemctl reboot itself, which may end the connection before ssh has the answer.
+        machine.check_output("systemd-run --on-active=1 systemctl reboot")
+
+    def all_answer() -> bool:
+        """every machine answers ssh after its reboot"""
+        return all(now not in ("", was) for now, was in zip(map(boot_id, machines), before))
+
+    until(all_answer, 300)
+
+
 def until(condition: Callable[[], bool], seconds: float) -> float:
     """Seconds until the condition held; fails when it does not within the time."""
     start = time.monotonic()
@@ -53,10 +76,12 @@ def subflows(machine: Host) -> dict[str, list[str]]:
     for line in machine.check_output(f"ss -Htni state established dport = :{PORT}").splitlines():
         # A socket is a line; what belongs to it follows indented.
         if not line.startswith((" ", "\t")):
-            local = line.split()[2].rsplit(":", 1)[0]
+            # A subflow that an endpoint opened is bound to its NIC: 10.10.1.101%rail1:40000.
+            local = line.split()[2].rsplit(":", 1)[0].partition("%")[0]
         for word in line.split():
             if word.startswith("tcp-ulp-mptcp"):
-                token = line.split("token:")[1].split("(")[0]
+                # token:REMOTE(id:0)/LOCAL(id:0); the first subflow shows no remote one.
+                token = line.split("token:")[1].split("/")[1].split("(")[0]
                 found.setdefault(token, []).append(local)
     return found
 
@@ -85,7 +110,7 @@ def playbook(*arguments: str, env: dict[str, str] | None = None) -> subprocess.C
 
 def counters(machine: Host) -> dict[str, int]:
     """The kernel's MPTCP counters."""
-    return json.loads(machine.check_output("nstat --json --zeros --absolute 'MPTcpExt*'"))["kernel"]
+    return json.loads(machine.check_output("nstat -jzas 'MPTcpExt*'"))["kernel"]
 
 
 def rail_bytes(machine: Host, direction: str) -> dict[str, int]:

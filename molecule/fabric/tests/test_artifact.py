@@ -12,13 +12,15 @@ from conftest import LAB_DIR, ROOT
 
 
 def test_built_collection_deploys_by_name(tmp_path: Path) -> None:
-    galaxy = ["ansible-galaxy", "collection"]
-    subprocess.run([*galaxy, "build", "--output-path", str(tmp_path), str(ROOT)], check=True)
-    [artifact] = tmp_path.glob("nvmeof-mptcp-*.tar.gz")
-    subprocess.run([*galaxy, "install", "--offline", "--collections-path", str(tmp_path), str(artifact)], check=True)
-    # The checkout's settings and collection are out of reach; ssh may keep the connections that it has.
+    # The checkout's settings and collection are out of reach.
     settings = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "MOLECULE_"))}
     settings |= {"ANSIBLE_COLLECTIONS_PATH": str(tmp_path), "LAB_DIR": str(LAB_DIR), "ANSIBLE_PIPELINING": "1"}
+    galaxy = ["ansible-galaxy", "collection"]
+    build = [*galaxy, "build", "--output-path", str(tmp_path), str(ROOT)]
+    subprocess.run(build, check=True, cwd=tmp_path, env=settings)
+    [artifact] = tmp_path.glob("nvmeof-mptcp-*.tar.gz")
+    install = [*galaxy, "install", "--offline", "--collections-path", str(tmp_path), str(artifact)]
+    subprocess.run(install, check=True, cwd=tmp_path, env=settings)
     result = subprocess.run(
         ["ansible-playbook", "--inventory", str(ROOT / "inventories/lab"), "nvmeof.mptcp.site"],
         cwd=tmp_path,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import RAILS, namespace_is_served, playbook, until
+from conftest import RAILS, namespace_is_served, playbook, reboot, until
 from testinfra.host import Host
 
 
@@ -58,15 +58,7 @@ def test_missing_modules_are_named(machine: str, name: str, request: pytest.Fixt
     host: Host = request.getfixturevalue(machine)
     package = host.check_output("dpkg-query -W -f '${Package}\\n' 'nvme-mptcp-modules-*'")
     host.check_output(f"dpkg --remove {package}")
-    before = host.check_output("cat /proc/sys/kernel/random/boot_id")
-    host.run("systemctl reboot")
-
-    def answers() -> bool:
-        """the machine answers ssh after its reboot"""
-        answer = host.run("cat /proc/sys/kernel/random/boot_id")
-        return answer.rc == 0 and answer.stdout.strip() != before
-
-    until(answers, 200)
+    reboot(host)
     result = playbook("playbooks/verify.yml")
     assert result.returncode != 0
     assert name in result.stdout
