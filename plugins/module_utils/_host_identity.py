@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 import uuid
 from dataclasses import dataclass
 from typing import Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Controller, Nvme
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import replace_file
 
 HOSTNQN = "/etc/nvme/hostnqn"
 HOSTID = "/etc/nvme/hostid"
@@ -77,18 +77,7 @@ def plan(want: Identity, found: Identity) -> list[Operation]:
 def write(operation: Operation, root: str = "/") -> None:
     """Rename one of the two files into place, as nvme-cli expects it: one line, readable by everyone."""
     path = os.path.join(root, operation.path.lstrip("/"))
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as stream:
-            stream.write(operation.value)
-            os.fchmod(stream.fileno(), 0o644)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    replace_file(path, operation.value, 0o644)
 
 
 def _line(root: str, path: str) -> str:

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import sys
-import tempfile
 import zipfile
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _node
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import replace_file
 
 # Importing the entry point imports, and makes Ansible ship, everything that the program is made of.
 PACKAGE = _node.__name__.rpartition(".")[0]
@@ -68,15 +67,4 @@ def digest(path: str = PATH) -> str | None:
 
 def install(content: bytes, path: str = PATH) -> None:
     """Rename the program into place: a boot unit sees the old one or the new one, never half of it."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            os.fchmod(stream.fileno(), 0o755)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    replace_file(path, content, 0o755)

@@ -48,14 +48,14 @@ def lock(path: str = LOCK_PATH, timeout: float = 60.0) -> Iterator[None]:
         os.close(handle)
 
 
-def replace_file(path: str, text: str, mode: int = 0o600) -> None:
-    """Rename a file into place, so that a reader sees the old text or the new one, also after a crash."""
+def replace_file(path: str, content: str | bytes, mode: int = 0o600) -> None:
+    """Rename a file into place, so that a reader sees the old content or the new one, also after a crash."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     # mkstemp makes the file 0600 from the start: it can hold what a host may see of a subsystem.
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=f".{os.path.basename(path)}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
             os.fchmod(stream.fileno(), mode)
             stream.flush()
             os.fsync(stream.fileno())
