@@ -12,7 +12,7 @@ from typing import Any, Collection, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _configfs, _nvmet_plan, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._devices import Devices
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_apply import apply_all
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_apply import apply_all, ask_transports
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import changes
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid, parse
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_devices import unfit, without
@@ -101,6 +101,7 @@ def converge(
         saved = {"prune": prune, "target": describe(wanted, secrets=True)}
         save = persist and not boot and _state.would_save(SLICE, saved, on.config_dir)
         if found.operations and not check:
+            ask_transports(found.operations, actual, on.root, explain, on.kernel.perform)
             _apply(on, desired, found, owned, prune)
         if save and not check:
             _state.save(SLICE, saved, on.config_dir)
