@@ -51,6 +51,7 @@ _ARGUMENTS: dict[str, t.Any] = {
             "name": {"type": "str", "required": True},
             "cidr": {"type": "str", "required": True},
             "rate": {"type": "str"},
+            "mtu": {"type": "int"},
         },
     },
 }

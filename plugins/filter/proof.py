@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._program import build
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._proof import proof, ready
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._rails import BadFabric, machine_rails
 
@@ -18,17 +20,11 @@ def _read_by(hostvars: Mapping[str, Any], host: str, targets: Iterable[str], var
 
 
 def of_start(
-    hostvars: Mapping[str, Any],
-    host: str,
-    targets: Iterable[str],
-    planned: Sequence[Mapping[str, Any]],
-    controllers: Sequence[Mapping[str, Any]],
+    hostvars: Mapping[str, Any], host: str, targets: Iterable[str], planned: Sequence[Mapping[str, Any]]
 ) -> list[str]:
     """Problems that keep a run on this host from starting."""
-    transports = {
-        name: hostvars[name]["proof_transport"] for name in _read_by(hostvars, host, targets, "proof_transport")
-    }
-    return ready(host, planned, controllers, transports)
+    machines = {name: hostvars[name]["proof_nvme"] for name in _read_by(hostvars, host, targets, "proof_nvme")}
+    return ready(host, planned, machines, hashlib.sha256(build()).hexdigest())
 
 
 def of_run(
@@ -37,7 +33,6 @@ def of_run(
     targets: Iterable[str],
     networks: Any,
     planned: Sequence[Mapping[str, Any]],
-    controllers: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """The judgement of a run on this host."""
     try:
@@ -51,7 +46,7 @@ def of_run(
         }
     except BadFabric as error:
         raise AnsibleFilterError(str(error)) from error
-    return proof(host, machines[host]["rails"], planned, controllers, machines)
+    return proof(host, machines[host]["rails"], planned, hostvars[host]["proof_nvme"]["controllers"], machines)
 
 
 class FilterModule:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 import subprocess
 from typing import Any
 
@@ -65,6 +66,27 @@ def interfaces(links: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for link in links
         if "ifname" in link
     }
+
+
+def nic_facts(links: list[dict[str, Any]]) -> dict[str, Any]:
+    """The NICs of C(ip -j address) in the names and the shape of Ansible's setup module."""
+    facts: dict[str, Any] = {"interfaces": []}
+    for link in links:
+        if "ifname" not in link:
+            continue
+        name, entries = link["ifname"], [entry for entry in link["addr_info"] if entry.get("family") == "inet"]
+        found = [{"address": entry["local"], "prefix": str(entry["prefixlen"])} for entry in entries]
+        fact: dict[str, Any] = {
+            "device": name,
+            "mtu": link["mtu"],
+            "type": "loopback" if "LOOPBACK" in link["flags"] else "ether",
+        }
+        if found:
+            fact["ipv4"] = found[0]
+            fact["ipv4_secondaries"] = found[1:]
+        facts["interfaces"].append(name)
+        facts[re.sub("[-.:]", "_", name)] = fact
+    return facts
 
 
 def route(entry: dict[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,9 @@ def ask_transports(operations: Iterable[Operation], actual: Tree, root: str, exp
     # Users count from 1.
     port = next(f"ports/{number}" for number in range(65535, 0, -1) if f"ports/{number}" not in actual.objects)
     known = {found.attributes.get("trtype") for found in actual.objects.values()}
-    writes = {found.value: found for found in operations if found.verb == "write" and found.path.endswith("/addr_trtype")}
+    writes = {
+        found.value: found for found in operations if found.verb == "write" and found.path.endswith("/addr_trtype")
+    }
     for write in [found for trtype, found in writes.items() if trtype not in known]:
         do(Operation("mkdir", f"{root}/{port}"))
         try:

@@ -1,16 +1,28 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Note that this module util is PRIVATE to the collection.
-"""A unit of systemd that runs the node program: its file, and whether boot starts it."""
+"""The node program as it is installed, and a unit of systemd that runs it: its file, and whether boot starts it."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import replace_file
 
 UNIT_DIR = "/etc/systemd/system"
+#: Where the units find the program.
+PROGRAM = "/usr/local/lib/nvmeof-mptcp/nvmeof-mptcp.pyz"
+
+
+def digest(path: str = PROGRAM) -> str:
+    """sha256 of the installed program, empty when there is none."""
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.sha256(stream.read()).hexdigest()
+    except FileNotFoundError:
+        return ""
 
 
 def text_of(path: str) -> str:

@@ -97,6 +97,9 @@ options:
       rate:
         description: What each NIC in it sends at most, in bit/s, for example V(40M); as fast as it can without it.
         type: str
+      mtu:
+        description: MTU of the NICs in it, in bytes; the driver's own (1500) without it.
+        type: int
 """
 
 EXAMPLES = r"""

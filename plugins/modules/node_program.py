@@ -13,19 +13,20 @@ description:
   - The program is a zipapp made of the same files that run in the collection's modules, so that boot takes the code
     path of the playbook. It needs the Python standard library only.
   - The systemd unit that runs it at boot is installed and enabled by the same call, as every call costs a node time.
+  - An action plugin of the same name makes the program on the controller and hands it over.
 author:
   - The nvmeof.mptcp authors (@nvmeof)
 extends_documentation_fragment:
   - nvmeof.mptcp._attributes
 options:
   unit:
-    description:
-      - Name of the unit file that runs the program at boot, with O(unit_content) as its text.
-      - Without it only the program is installed.
+    description: Name of the unit file that runs the program at boot.
     type: str
+    required: true
   unit_content:
-    description: Text of the unit file. Required with O(unit).
+    description: Text of the unit file.
     type: str
+    required: true
   files:
     description: Settings that the unit needs beside it, absolute path to text; written before the unit, with mode 0644.
     type: dict
@@ -34,6 +35,9 @@ options:
     description: Whether the unit has to run now as well; it is restarted when it or the program changed.
     type: bool
     default: false
+  program:
+    description: The program, compressed with zlib and in base64. The action plugin sets it; a task does not.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -60,55 +64,57 @@ sha256:
   type: str
 """
 
+import base64
 import hashlib
+import zlib
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _unit
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._program import PATH, build, digest, install
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import replace_file
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "unit": {"type": "str"},
-            "unit_content": {"type": "str"},
+            "unit": {"type": "str", "required": True},
+            "unit_content": {"type": "str", "required": True},
             "files": {"type": "dict", "default": {}},
             "running": {"type": "bool", "default": False},
+            "program": {"type": "str"},
         },
-        required_together=[("unit", "unit_content")],
         supports_check_mode=True,
     )
     unit, text, running, files = (module.params[name] for name in ("unit", "unit_content", "running", "files"))
-    content = build()
-    wanted, found = hashlib.sha256(content).hexdigest(), digest()
-    before = {PATH: f"sha256 {found}" if found else "", **{path: _unit.text_of(path) for path in files}}
-    after = {PATH: f"sha256 {wanted}", **files}
-    if unit:
-        # A unit that is not there cannot be asked whether boot starts it.
-        here = _unit.current(unit)
-        before[unit] = here + f"# enabled: {_unit.enabled(unit)}" if here else ""
-        after[unit] = text + "# enabled: True"
-        if running:
-            before[unit] += f", active: {_unit.active(unit)}" if here else ""
-            after[unit] += ", active: True"
-    if before != after and not module.check_mode:
+    program = zlib.decompress(base64.b64decode(module.params["program"]))
+    path, wanted, found = _unit.PROGRAM, hashlib.sha256(program).hexdigest(), _unit.digest()
+    # A unit that is not there cannot be asked whether boot starts it.
+    here = _unit.current(unit)
+    before = {
+        path: f"sha256 {found}" if found else "",
+        **{name: _unit.text_of(name) for name in files},
+        unit: here + f"# enabled: {_unit.enabled(unit)}" if here else "",
+    }
+    after = {path: f"sha256 {wanted}", **files, unit: text + "# enabled: True"}
+    if running:
+        before[unit] += f", active: {_unit.active(unit)}" if here else ""
+        after[unit] += ", active: True"
+    changed = [name for name in after if before[name] != after[name]]
+    if changed and not module.check_mode:
         try:
-            if wanted != found:
-                install(content)
-            for path in [path for path in files if before[path] != files[path]]:
-                replace_file(path, files[path], 0o644)
-            if unit:
-                _unit.install(unit, text, restart=running)
+            if path in changed:
+                # Renamed into place: a unit that starts now sees the old one or the new one, never half of it.
+                replace_file(path, program, 0o755)
+            for name in [name for name in files if name in changed]:
+                replace_file(name, files[name], 0o644)
+            _unit.install(unit, text, restart=running)
         except OSError as error:
             module.fail_json(msg=f"the node program could not be installed: {error}")
     diff = [
         {"before_header": name, "after_header": name, "before": before[name] + "\n", "after": after[name] + "\n"}
-        for name in after
-        if before[name] != after[name]
+        for name in changed
     ]
-    changed_files = [path for path in files if before[path] != files[path]]
-    module.exit_json(changed=before != after, path=PATH, sha256=wanted, changed_files=changed_files, diff=diff)
+    changed_files = [name for name in files if name in changed]
+    module.exit_json(changed=bool(changed), path=path, sha256=wanted, changed_files=changed_files, diff=diff)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ module: nvme_info
 short_description: Read the NVMe over Fabrics controllers, subsystems and namespaces of a host
 description:
   - Returns what the kernel has, from sysfs and from the sockets, as structured data.
+  - On every machine of a fabric it also returns whether the kernel has the mptcp transport, and which program boots it.
   - A controller is told to be MPTCP by its sockets, because a kernel of the posted series names it C(tcp) in sysfs.
 author:
   - The nvmeof.mptcp authors (@nvmeof)
@@ -30,6 +31,14 @@ hostnqn:
   type: str
 hostid:
   description: What C(/etc/nvme/hostid) says, empty when it does not exist.
+  returned: success
+  type: str
+transport:
+  description: The state of the mptcp transport as M(nvmeof.mptcp.nvme_transport_info) returns it in check mode.
+  returned: success
+  type: dict
+node_program:
+  description: sha256 of the program that M(nvmeof.mptcp.node_program) installed, empty when there is none.
   returned: success
   type: str
 controllers:
@@ -133,6 +142,7 @@ subsystems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _transport_state, _unit
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_identity import find
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_report import report
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import read
@@ -141,7 +151,15 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import re
 def main() -> None:
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     try:
-        module.exit_json(changed=False, hostnqn=find().hostnqn, hostid=find().hostid, **report(read()))
+        identity = find()
+        module.exit_json(
+            changed=False,
+            hostnqn=identity.hostnqn,
+            hostid=identity.hostid,
+            transport=_transport_state.read(probe=False),
+            node_program=_unit.digest(),
+            **report(read()),
+        )
     except OSError as error:
         module.fail_json(msg=str(error))
 

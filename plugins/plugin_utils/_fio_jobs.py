@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Note that this plugin util is PRIVATE to the collection.
-"""The fio job file of the proof: every namespace is read, only those marked C(scratch) are written.
+"""The fio job file of the proof: every namespace is read, and those marked C(scratch) are written before.
 
 A device is known by subsystem NQN, namespace identifier and UUID as the kernel reports them, never by its name in /dev.
 """
@@ -46,8 +46,7 @@ def fio_jobs(
     """
     wanted = {connection["subsysnqn"] for connection in connections}
     found = {one["subsysnqn"]: one for one in info["subsystems"]}
-    writes: list[str] = []
-    reads: list[str] = []
+    jobs: list[str] = []
     problems: list[str] = []
     for subsystem in subsystems:
         if subsystem["nqn"] not in wanted:
@@ -61,13 +60,12 @@ def fio_jobs(
             size = min(mib << 20, device["size"])
             name = f"{subsystem['nqn']}-{namespace['nsid']}".replace(":", "-")
             common = f"filename=/dev/{device['name']}\nsize={size}\n"
-            # One after the other: writes are verified before anything else is read.
-            if namespace.get("scratch"):
-                writes.append(f"[write-{name}]\nstonewall\n{_WRITE}{common}")
-            reads.append(f"[read-{name}]\nstonewall\n{_READ}{common}")
+            # One after the other: a job of its own for each namespace.
+            how = _WRITE if namespace.get("scratch") else _READ
+            jobs.append(f"[{name}]\nstonewall\n{how}{common}")
     if problems:
         raise Unsafe("; ".join(problems))
-    return "\n".join([_GLOBAL, *writes, *reads]) if reads else ""
+    return "\n".join([_GLOBAL, *jobs]) if jobs else ""
 
 
 def _device(nqn: str, namespace: Mapping[str, Any], found: Mapping[str, Any] | None) -> Mapping[str, Any]:

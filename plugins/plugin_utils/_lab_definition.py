@@ -38,15 +38,17 @@ class Disk:
 
 @dataclass(frozen=True)
 class Nic:
-    """A machine's NIC in a network: its name in the guest, MAC address, address with prefix length and rate.
+    """A machine's NIC in a network: its name in the guest, MAC address, address with prefix length, rate and MTU.
 
     rate is what it sends at most, in bit/s with systemd's suffixes (40M); empty is as fast as the machine can.
+    mtu is in bytes; 0 is the driver's own.
     """
 
     name: str
     mac: str
     address: str
     rate: str = ""
+    mtu: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ class Lab:
 def define(machines: t.Sequence[t.Mapping[str, t.Any]], networks: t.Sequence[t.Mapping[str, t.Any]]) -> Lab:
     """The lab of `lab_machines` and `lab_networks`, or LabError naming the variable and the value."""
     cidrs = _networks(networks)
-    rates = _rates(networks)
-    lab = Lab(tuple(_machine(machine, cidrs, rates) for machine in machines))
+    links = _links(networks)
+    lab = Lab(tuple(_machine(machine, cidrs, links) for machine in machines))
     if not lab.machines:
         raise LabError("lab_machines is empty: list at least one machine")
     for what in ("name", "number"):
@@ -119,15 +121,22 @@ def _networks(networks: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, netaddr.
     return cidrs
 
 
-def _rates(networks: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, str]:
+def _links(networks: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, tuple[str, int]]:
+    """Rate and MTU of each network's NICs."""
     for network in networks:
+        where = f"lab_networks: {network['name']}:"
         if network.get("rate"):
-            _match(_RATE, network["rate"], f"lab_networks: {network['name']}: rate", "a number with K, M or G (bit/s)")
-    return {network["name"]: network.get("rate") or "" for network in networks}
+            _match(_RATE, network["rate"], f"{where} rate", "a number with K, M or G (bit/s)")
+        # 1280 is the least that IPv6 works with; QEMU's frames hold 64 KiB.
+        if network.get("mtu") and not 1280 <= network["mtu"] <= 65535:
+            raise LabError(f"{where} mtu {network['mtu']} is outside 1280..65535")
+    return {network["name"]: (network.get("rate") or "", network.get("mtu") or 0) for network in networks}
 
 
 def _machine(
-    machine: t.Mapping[str, t.Any], cidrs: t.Mapping[str, netaddr.IPNetwork], rates: t.Mapping[str, str]
+    machine: t.Mapping[str, t.Any],
+    cidrs: t.Mapping[str, netaddr.IPNetwork],
+    links: t.Mapping[str, tuple[str, int]],
 ) -> Machine:
     name, number = machine["name"], machine["number"]
     _match(_NAME, name, "lab_machines: name", "a host name of up to 32 of a-z, 0-9 and '-', a letter first")
@@ -144,7 +153,7 @@ def _machine(
         if network not in cidrs:
             raise LabError(f"lab_machines: {name}: networks: {network!r} is not in lab_networks")
     nics = tuple(
-        Nic(network, mac_address(index, number), _address(name, number, network, cidr), rates[network])
+        Nic(network, mac_address(index, number), _address(name, number, network, cidr), *links[network])
         for index, (network, cidr) in enumerate(cidrs.items())
         if chosen is None or network in chosen
     )

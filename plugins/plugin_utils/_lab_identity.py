@@ -58,8 +58,9 @@ def credentials(machine: Machine, identity: Identity) -> dict[str, str]:
 
 def _network(nic: Nic) -> str:
     link_local = "ipv6" if ":" in nic.address else "no"
+    mtu = f"MTUBytes={nic.mtu}\n" if nic.mtu else ""
     return (
-        f"[Match]\nName={nic.name}\n[Link]\nRequiredForOnline=no\n"
+        f"[Match]\nName={nic.name}\n[Link]\nRequiredForOnline=no\n{mtu}"
         f"[Network]\nAddress={nic.address}\nLinkLocalAddressing={link_local}\nIPv6AcceptRA=no\n"
         f"{_token_bucket(nic.rate)}"
     )

@@ -64,25 +64,28 @@ def proof(
 
 
 def ready(
-    host: str,
-    planned: Sequence[Mapping[str, Any]],
-    controllers: Sequence[Mapping[str, Any]],
-    transports: Mapping[str, Mapping[str, Any]],
+    host: str, planned: Sequence[Mapping[str, Any]], machines: Mapping[str, Mapping[str, Any]], program: str
 ) -> list[str]:
     """Why a run on this host would prove nothing, or hang on a path that is away; empty when it can start.
 
-    transports: nvme_transport_info of this host and of each target.
+    machines: nvme_info of this host and of each target. program: sha256 of the node program of this collection.
     """
-    return [*_transports(transports), *_controllers(host, planned, controllers)]
+    return [*_installed(machines, program), *_controllers(host, planned, machines[host]["controllers"])]
 
 
-def _transports(transports: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    return [
-        f"{name} does not offer the transport mptcp (kernel {transport['kernel_release']}): the modules or the kernel "
-        "that bring it are not loaded there; run site.yml, whose role nvme_kernel installs them"
-        for name, transport in transports.items()
-        if not transport["present"]
-    ]
+def _installed(machines: Mapping[str, Mapping[str, Any]], program: str) -> list[str]:
+    problems = []
+    for name, machine in machines.items():
+        transport = machine["transport"]
+        if not transport["present"]:
+            problems.append(
+                f"{name} does not offer the transport mptcp (kernel {transport['kernel_release']}): the modules or the "
+                "kernel that bring it are not there; run site.yml, whose role nvme_kernel installs them"
+            )
+        if machine["node_program"] != program:
+            has = "another program than this collection's" if machine["node_program"] else "no program"
+            problems.append(f"{name} has {has} to boot with: run site.yml")
+    return problems
 
 
 def _controllers(host: str, planned: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -26,12 +26,12 @@ RULES = """[{"priority":0,"src":"all","table":"255"},
 {"priority":7799,"src":"10.10.255.1","action":"8","protocol":"77"},
 {"priority":32766,"src":"all","table":"254"},{"priority":32767,"src":"all","table":"253"}]"""
 # ip -j -N address show
-ADDRESSES = """[{"ifindex":1,"ifname":"lo","flags":["LOOPBACK","UP","LOWER_UP"],"addr_info":[
+ADDRESSES = """[{"ifindex":1,"ifname":"lo","flags":["LOOPBACK","UP","LOWER_UP"],"mtu":65536,"addr_info":[
  {"family":"inet","local":"127.0.0.1","prefixlen":8},{"family":"inet","local":"10.10.255.1","prefixlen":32},
  {"family":"inet6","local":"::1","prefixlen":128}]},
-{"ifindex":3,"link_index":6,"ifname":"r0","flags":["NO-CARRIER","BROADCAST","MULTICAST","UP"],"addr_info":[
+{"ifindex":3,"link_index":6,"ifname":"r0","flags":["NO-CARRIER","BROADCAST","MULTICAST","UP"],"mtu":1500,"addr_info":[
  {"family":"inet","local":"10.10.0.101","prefixlen":24,"label":"r0"},{}]},
-{"ifindex":4,"ifname":"r1","flags":["BROADCAST","MULTICAST"],"addr_info":[]},{}]"""
+{"ifindex":4,"ifname":"r1.7","flags":["BROADCAST","MULTICAST"],"mtu":9000,"addr_info":[]},{}]"""
 
 
 def test_routes() -> None:
@@ -66,14 +66,23 @@ def test_read_takes_what_is_ours_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_mptcp_pm, "limits", lambda: {"subflows": 2, "add_addr_accepted": 0})
     actual = _mptcp_actual.read()
     assert ("-4", "route", "show", "table", "main", "proto", "77") in asked
-    assert actual["endpoints"] == {1: "lo", 3: "r0", 4: "r1"}
+    assert actual["endpoints"] == {1: "lo", 3: "r0", 4: "r1.7"}
     assert actual["rules"] == [
         {"priority": 7700, "from": "10.10.255.1/32", "to": "10.10.0.0/24", "action": "main"},
         {"priority": 7799, "from": "10.10.255.1/32", "to": "", "action": "prohibit"},
     ]
     assert actual["interfaces"]["r0"] == {"index": 3, "up": True, "carrier": False, "addresses": ["10.10.0.101/24"]}
-    assert actual["interfaces"]["r1"] == {"index": 4, "up": False, "carrier": False, "addresses": []}
+    assert actual["interfaces"]["r1.7"] == {"index": 4, "up": False, "carrier": False, "addresses": []}
     assert "10.10.255.1/32" in actual["interfaces"]["lo"]["addresses"]
+
+
+def test_nics_in_the_shape_of_setup() -> None:
+    facts = _mptcp_actual.nic_facts(json.loads(ADDRESSES))
+    assert facts["interfaces"] == ["lo", "r0", "r1.7"]
+    assert facts["lo"]["type"] == "loopback"
+    assert facts["lo"]["ipv4_secondaries"] == [{"address": "10.10.255.1", "prefix": "32"}]
+    assert facts["r0"]["ipv4"] == {"address": "10.10.0.101", "prefix": "24"}
+    assert facts["r1_7"] == {"device": "r1.7", "mtu": 9000, "type": "ether"}
 
 
 def test_missing_iproute2_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

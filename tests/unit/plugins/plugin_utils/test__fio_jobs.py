@@ -39,14 +39,14 @@ def jobs(text: str) -> configparser.ConfigParser:
 
 def test_every_namespace_is_read_and_none_is_written_by_default() -> None:
     found = jobs(fio_jobs([described(1, 2)], PLANNED, has(1, 2)))
-    assert found.sections() == ["global", "read-nqn.2026-11.org.example-vol0-1", "read-nqn.2026-11.org.example-vol0-2"]
+    assert found.sections() == ["global", "nqn.2026-11.org.example-vol0-1", "nqn.2026-11.org.example-vol0-2"]
     for section in found.sections()[1:]:
         assert found[section]["rw"] == "read"
 
 
 def test_scratch_is_written_with_checks_on_the_device_that_the_kernel_names() -> None:
     found = jobs(fio_jobs([described(1, scratch=True)], PLANNED, has(1), mib=64))
-    write = found["write-nqn.2026-11.org.example-vol0-1"]
+    write = found["nqn.2026-11.org.example-vol0-1"]
     assert (write["filename"], write["size"], write["verify"]) == ("/dev/nvme3n5", str(64 << 20), "crc32c")
 
 

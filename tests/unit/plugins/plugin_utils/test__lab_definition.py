@@ -78,6 +78,8 @@ def test_no_two_nics_of_a_lab_share_a_mac_or_an_address(numbers: list[int], netw
         ),
         ([machine()], [{"name": "rail0", "cidr": "10.0.0.0/33"}], ["lab_networks", "rail0", "'10.0.0.0/33'"]),
         ([machine()], [{"name": "rail0", "cidr": "10.0.0.1/24"}], ["lab_networks", "10.0.0.1/24", "10.0.0.0/24"]),
+        ([machine()], [{**NETWORKS[0], "rate": "40 Mbit"}], ["lab_networks", "rail0", "rate '40 Mbit'"]),
+        ([machine()], [{**NETWORKS[0], "mtu": 576}], ["lab_networks", "rail0", "mtu 576", "1280..65535"]),
         ([machine()], [*NETWORKS, NETWORKS[0]], ["lab_networks", "'rail0'", "taken"]),
         ([machine()], [{"name": "mgmt0", "cidr": "10.0.0.0/24"}], ["lab_networks", "'mgmt0'", "taken"]),
         ([machine()], [{"name": "a-rail-too-long0", "cidr": "10.0.0.0/24"}], ["lab_networks", "a-rail-too-long0"]),

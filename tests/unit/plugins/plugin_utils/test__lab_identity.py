@@ -15,7 +15,7 @@ LAB = define(
         {"name": "target1", "number": 1, "memory": 1280, "cpus": 2, "disks": []},
         {"name": "host1", "number": 2, "memory": 1280, "cpus": 2, "disks": []},
     ],
-    [{"name": "rail0", "cidr": "10.10.0.0/24"}, {"name": "rail1", "cidr": "2001:db8::/64"}],
+    [{"name": "rail0", "cidr": "10.10.0.0/24"}, {"name": "rail1", "cidr": "2001:db8::/64", "rate": "40M", "mtu": 9000}],
 )
 TARGET, HOST = LAB.machines
 ONE = Identity(uuid.UUID(int=1), "-----BEGIN KEY-----\nsecret\n", "ssh-ed25519 AAAA lab\n")
@@ -41,6 +41,10 @@ def test_a_nic_is_found_by_its_mac_and_gets_its_network_s_name_and_address() -> 
     assert "Name=rail1\n" in given["network.network.10-rail1"]
     assert "Address=2001:db8::1/64\nLinkLocalAddressing=ipv6\n" in given["network.network.10-rail1"]
     assert "Address=10.10.0.1/24\nLinkLocalAddressing=no\n" in given["network.network.10-rail0"]
+    assert "MTUBytes=9000\n" in given["network.network.10-rail1"]
+    assert "[TokenBucketFilter]\nParent=root\nRate=40M\n" in given["network.network.10-rail1"]
+    assert "MTUBytes" not in given["network.network.10-rail0"]
+    assert "TokenBucket" not in given["network.network.10-rail0"]
     assert "Gateway" not in "".join(given.values())
 
 

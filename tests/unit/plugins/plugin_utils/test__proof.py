@@ -14,7 +14,8 @@ NQN = "nqn.2026-11.org.example:vol0"
 PLANNED = [{"transport": "mptcp", "traddr": "10.10.255.1", "trsvcid": "4420", "subsysnqn": NQN}]
 CONTROLLERS = [{**PLANNED[0], "name": "nvme0", "state": "live", "queue_count": 3}]
 RAILS = range(4)
-TRANSPORTS = {name: {"present": True, "kernel_release": "7.2.12"} for name in ("host1", "target1")}
+INFO = {"transport": {"present": True, "kernel_release": "7.2.12"}, "node_program": "abc"}
+READY = {"host1": {**INFO, "controllers": CONTROLLERS}, "target1": INFO}
 
 
 def rails(number: int) -> list[dict[str, str]]:
@@ -134,19 +135,26 @@ def test_each_damage_is_named(damage: Callable[[dict[str, dict[str, Any]]], None
     ],
 )
 def test_controllers_that_are_not_as_planned(controllers: list[dict[str, Any]], words: str) -> None:
-    [problem] = ready("host1", PLANNED, controllers, TRANSPORTS)
+    [problem] = ready("host1", PLANNED, {**READY, "host1": {**INFO, "controllers": controllers}}, "abc")
     assert words in problem
 
 
 def test_fabric_that_is_ready() -> None:
-    assert ready("host1", PLANNED, CONTROLLERS, TRANSPORTS) == []
+    assert ready("host1", PLANNED, READY, "abc") == []
 
 
 @pytest.mark.parametrize("machine", ["host1", "target1"])
 def test_machine_without_the_transport_is_named(machine: str) -> None:
-    transports = {**TRANSPORTS, machine: {"present": False, "kernel_release": "7.2.12"}}
-    [problem] = ready("host1", PLANNED, CONTROLLERS, transports)
+    without = {**READY, machine: {**READY[machine], "transport": {"present": False, "kernel_release": "7.2.12"}}}
+    [problem] = ready("host1", PLANNED, without, "abc")
     assert f"{machine} does not offer the transport mptcp (kernel 7.2.12)" in problem
+
+
+@pytest.mark.parametrize(("program", "words"), [("", "has no program"), ("def", "has another program than")])
+def test_machine_that_boots_otherwise_is_named(program: str, words: str) -> None:
+    other = {**READY, "target1": {**INFO, "node_program": program}}
+    [problem] = ready("host1", PLANNED, other, "abc")
+    assert f"target1 {words}" in problem
 
 
 def test_run_without_bytes_proves_nothing() -> None:
