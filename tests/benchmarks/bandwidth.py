@@ -60,7 +60,7 @@ def run(path: str, direction: str) -> float:
 
 
 def main() -> None:
-    for playbook in ("lab", "kernels", "targets", "hosts"):
+    for playbook in ("lab", "kernels", "networks", "targets", "hosts"):
         play(playbook, "--extra-vars", f"@{DESCRIPTION}")
     link = RATE_MBIT * 1_000_000 / 8
     devices = {name: device(nqn) for name, nqn in VOLUMES.items()}
