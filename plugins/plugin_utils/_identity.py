@@ -9,7 +9,6 @@ controller, on every target and after every re-creation.
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +17,6 @@ from typing import Any
 NAMESPACE = uuid.UUID("8cc8357f-9c4a-5a52-9244-f87bc16f3c38")
 #: NVM Express Base Specification 2.1, section 4.7: the form of an NQN that carries a UUID.
 UUID_NQN = "nqn.2014-08.org.nvmexpress:uuid:"
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class UnknownHost(ValueError):
@@ -48,15 +46,6 @@ def hostnqn(name: str, hostvars: Mapping[str, Any]) -> str:
             "(gather_subset nvme), also when --limit leaves it out"
         )
     return str(facts["hostnqn"] or f"{UUID_NQN}{derived_uuid('host', name)}")
-
-
-def hostid(nqn: str) -> str:
-    """The host identifier of a host NQN: the UUID the NQN carries, else one derived from it.
-
-    The kernel refuses one host NQN with two identifiers and one identifier with two NQNs, so it follows from the NQN.
-    """
-    carried = nqn[len(UUID_NQN) :] if nqn.startswith(UUID_NQN) else ""
-    return carried.lower() if _UUID.fullmatch(carried) else str(derived_uuid("hostid", nqn))
 
 
 def derived_uuid(*names: object) -> uuid.UUID:

@@ -20,8 +20,8 @@ import tempfile
 import typing as t
 from dataclasses import asdict
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mmdebstrap
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_cache, _lab_files
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _cache, _mmdebstrap
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_files
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_archive import Kernel
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_report import LabError, Progress
 
@@ -33,7 +33,7 @@ def image_key(kernel: Kernel, packages: t.Sequence[str]) -> str:
     """The name of the image's cache entry: the hash of everything that makes it."""
     sources = (__file__, _lab_files.__file__, _mmdebstrap.__file__)
     code = [pathlib.Path(source).read_text(encoding="utf-8") for source in sources]
-    return _lab_cache.content_hash({"kernel": asdict(kernel), "packages": sorted(packages), "code": code})
+    return _cache.content_hash({"kernel": asdict(kernel), "packages": sorted(packages), "code": code})
 
 
 def ensure_image(
@@ -49,7 +49,7 @@ def ensure_image(
     def waiting() -> None:
         progress.say("waiting for another process that builds this image")
 
-    return entry, _lab_cache.ensure(entry, build, waiting)
+    return entry, _cache.ensure(entry, build, waiting)
 
 
 def _build(folder: pathlib.Path, mirror: str, kernel: Kernel, packages: t.Sequence[str], progress: Progress) -> None:

@@ -19,8 +19,8 @@ import shutil
 import time
 import typing as t
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._cache import locked_folder
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_process, _lab_snapshot, _lab_ssh
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_cache import locked_folder
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition import Lab
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_qemu import disk_files
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_report import LabError, Progress

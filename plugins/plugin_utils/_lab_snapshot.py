@@ -19,7 +19,8 @@ import typing as t
 import uuid
 from dataclasses import dataclass
 
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_cache, _lab_process, _lab_ssh
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _cache
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_process, _lab_ssh
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_accelerator import qemu_version
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition import Lab, Machine
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_identity import Identity, credentials
@@ -48,9 +49,7 @@ def snapshot_key(lab: Lab, image: Image) -> str:
         for machine, data in zip(lab.machines, lab.as_data(), strict=True)
     ]
     code = pathlib.Path(__file__).read_text(encoding="utf-8")
-    return _lab_cache.content_hash(
-        {"image": image.folder.name, "machines": machines, "code": code, "qemu": qemu_version()}
-    )
+    return _cache.content_hash({"image": image.folder.name, "machines": machines, "code": code, "qemu": qemu_version()})
 
 
 def ensure_snapshot(cache: pathlib.Path, lab: Lab, image: Image, progress: Progress) -> pathlib.Path:
@@ -71,7 +70,7 @@ def ensure_snapshot(cache: pathlib.Path, lab: Lab, image: Image, progress: Progr
     def waiting() -> None:
         progress.say("waiting for another process that boots these machines")
 
-    _lab_cache.ensure(entry, build, waiting)
+    _cache.ensure(entry, build, waiting)
     return entry
 
 

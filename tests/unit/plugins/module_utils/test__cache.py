@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_cache import content_hash, ensure, locked_folder
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._cache import content_hash, ensure, locked_folder
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,7 +66,7 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path, error: type[BaseException
 def test_what_a_killed_build_left_is_no_entry_and_does_not_get_into_one(tmp_path: Path) -> None:
     code = (
         "import sys, time, pathlib\n"
-        "from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_cache import ensure\n"
+        "from ansible_collections.nvmeof.mptcp.plugins.module_utils._cache import ensure\n"
         "def build(work):\n"
         "    (work / 'half').mkdir(); (work / 'half' / 'file').touch(); print('begun', flush=True); time.sleep(60)\n"
         "ensure(pathlib.Path(sys.argv[1]), build, lambda: None)\n"
