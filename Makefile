@@ -23,7 +23,8 @@ help: ## Show this list
 # Images and packages take root: without it these run again under sudo.
 ifneq ($(shell id -u),0)
 lab lab-down test scenario bench venv:
-	@exec sudo --preserve-env=LAB_DIR,CI $(MAKE) --no-print-directory $@ S='$(S)' B='$(B)'
+	@command -v sudo >/dev/null || { echo "make: this needs root (it installs packages), and sudo is not installed: run it as root" >&2; exit 1; }
+	exec sudo --preserve-env=LAB_DIR,CI $(MAKE) --no-print-directory $@ S='$(S)' B='$(B)'
 else
 lab: venv ## Two machines, four MPTCP links, one namespace, and the proof
 	@ansible-playbook playbooks/lab.yml
