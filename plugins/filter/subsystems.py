@@ -57,11 +57,13 @@ _value:
 
 def subsystems(fabric: Any, target: str, hostvars: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The subsystems of one target. Raises AnsibleFilterError with the place of a mistake."""
-    return [
+    served = [
         _subsystem(item, f"fabric_subsystems[{index}]", hostvars)
         for index, item in enumerate(_list(fabric, "fabric_subsystems"))
         if _serves(item, target, f"fabric_subsystems[{index}]", hostvars)
     ]
+    _once([item["nqn"] for item in served], f" of {target}", "nqn")
+    return served
 
 
 def _serves(item: Any, target: str, where: str, hostvars: Mapping[str, Any]) -> bool:
@@ -88,6 +90,7 @@ def _subsystem(item: Mapping[str, Any], where: str, hostvars: Mapping[str, Any])
         _namespace(namespace, nqn, f"{where}.namespaces[{index}]")
         for index, namespace in enumerate(_list(item.get("namespaces", []), f"{where}.namespaces"))
     ]
+    _once([namespace["nsid"] for namespace in out["namespaces"]], f" ({nqn})", "nsid")
     return out
 
 
@@ -98,6 +101,12 @@ def _namespace(item: Any, nqn: str, where: str) -> dict[str, Any]:
         raise AnsibleFilterError(f"{where}.scratch: {item['scratch']!r} must be true or false")
     derived = namespace_identifiers(nqn, item["nsid"])
     return {**derived, **{name: value for name, value in item.items() if name != "scratch"}}
+
+
+def _once(values: list[Any], whose: str, name: str) -> None:
+    for value in values:
+        if value is not None and values.count(value) > 1:
+            raise AnsibleFilterError(f"fabric_subsystems{whose}: {name} {value!r} is written twice; write it once")
 
 
 def _list(value: Any, where: str) -> list[Any]:

@@ -50,12 +50,16 @@ def subsystems(*changes: dict[str, Any]) -> list[dict[str, Any]]:
             ["cntlid_min", "many"],
         ),
         (
-            {"fabric_subsystems": subsystems({}, {}), "nvme_target_ports": [PORT, PORT]},
-            [NQN, "port 1"],
+            {"fabric_subsystems": subsystems({}, {})},
+            [f"fabric_subsystems of target1: nqn '{NQN}' is written twice"],
         ),
         (
             {"fabric_subsystems": subsystems({"namespaces": [NAMESPACE, NAMESPACE]})},
-            [NQN, "namespace 1"],
+            [f"fabric_subsystems ({NQN}): nsid 1 is written twice"],
+        ),
+        (
+            {"nvme_target_ports": [PORT, PORT]},
+            ["ports[1].portid: 1 is written twice"],
         ),
         (
             {"fabric_networks": [*RAILS, {"name": "rail9", "cidr": "198.51.100.0/24"}]},
@@ -74,8 +78,8 @@ def subsystems(*changes: dict[str, Any]) -> list[dict[str, Any]]:
             ["tls"],
         ),
     ],
-    ids=["unknown key", "wrong type", "duplicate NQN and port", "duplicate NSID", "rail without NIC", "too many rails",
-         "unknown method", "TLS"],
+    ids=["unknown key", "wrong type", "duplicate NQN", "duplicate NSID", "duplicate port", "rail without NIC",
+         "too many rails", "unknown method", "TLS"],
 )  # fmt: skip
 def test_description_is_refused(variables: dict[str, Any], words: list[str]) -> None:
     said = refused(**variables)

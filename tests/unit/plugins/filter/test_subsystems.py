@@ -35,6 +35,8 @@ def test_targets_choose() -> None:
     fabric = [{**ONE, "targets": ["target2"]}, {"nqn": VOL + "b"}]
     assert [item["nqn"] for item in subsystems(fabric, "target1", HOSTVARS)] == [VOL + "b"]
     assert [item["nqn"] for item in subsystems(fabric, "target2", HOSTVARS)] == [VOL, VOL + "b"]
+    twice = [{**ONE, "targets": [name]} for name in ("target1", "target2")]
+    assert len(subsystems(twice, "target1", HOSTVARS)) == 1
     assert "targets" not in subsystems(fabric, "target2", HOSTVARS)[0]
 
 
@@ -48,6 +50,8 @@ def test_targets_choose() -> None:
         ([{"nqn": VOL, "allowed_hosts": "host1"}], r"fabric_subsystems\[0\].allowed_hosts: 'host1' must be a list"),
         ([{"nqn": VOL, "allowed_hosts": ["h9"]}], r"fabric_subsystems\[0\].allowed_hosts: 'h9' is neither"),
         ([{"nqn": VOL, "namespaces": [{"nsid": 1, "scratch": "yes"}]}], r"namespaces\[0\].scratch: 'yes' must be"),
+        ([ONE, {"nqn": VOL + "b"}, ONE], f"fabric_subsystems of target1: nqn '{VOL}' is written twice"),
+        ([{"nqn": VOL, "namespaces": [{"nsid": 7}, {"nsid": 7}]}], rf"fabric_subsystems \({VOL}\): nsid 7 is written"),
         ([{"nqn": VOL, "namespaces": [{}]}], r"fabric_subsystems\[0\].namespaces\[0\]: {} must be"),
     ],
 )
