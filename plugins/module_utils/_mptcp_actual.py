@@ -78,6 +78,7 @@ def nic_facts(links: list[dict[str, Any]]) -> dict[str, Any]:
         found = [{"address": entry["local"], "prefix": str(entry["prefixlen"])} for entry in entries]
         fact: dict[str, Any] = {
             "device": name,
+            "active": link["operstate"] != "DOWN",
             "mtu": link["mtu"],
             "type": "loopback" if "LOOPBACK" in link["flags"] else "ether",
         }

@@ -9,6 +9,7 @@ an inventory names networks and no interface.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,6 +17,9 @@ import netaddr
 
 #: MPTCP_PM_SUBFLOWS_MAX of Linux 7.2 (net/mptcp/pm_kernel.c) is 64; two per rail are needed, see _mptcp_network.py.
 MAX_RAILS = 32
+
+
+_FACT_NAME = re.compile("[-.:]")
 
 
 class BadFabric(ValueError):
@@ -78,7 +82,9 @@ def machine_rails(networks: Any, hostvars: Mapping[str, Any], name: str) -> list
             raise BadFabric(f"fabric_rails of {name}: {rail!r} is not in fabric_networks ({', '.join(rails)})")
     found = _addresses(hostvars[name], name) if set(rails) - set(written) else []
     return [
-        _written(name, rail, cidr, written[rail]) if rail in written else _found(name, rail, cidr, found)
+        _written(name, rail, cidr, written[rail])
+        if rail in written
+        else _found(name, rail, cidr, found, hostvars[name].get("ansible_facts") or {})
         for rail, cidr in rails.items()
     ]
 
@@ -92,14 +98,19 @@ def _written(machine: str, rail: str, cidr: netaddr.IPNetwork, entry: Any) -> di
 
 
 def _found(
-    machine: str, rail: str, cidr: netaddr.IPNetwork, found: list[tuple[str, netaddr.IPNetwork]]
+    machine: str,
+    rail: str,
+    cidr: netaddr.IPNetwork,
+    found: list[tuple[str, netaddr.IPNetwork]],
+    facts: Mapping[str, Any],
 ) -> dict[str, str]:
     inside = [(interface, address) for interface, address in found if address.ip in cidr]
-    listed = ", ".join(f"{interface} {address}" for interface, address in found) or "none"
     if not inside:
+        listed = ", ".join(f"{interface} {address}" for interface, address in found) or "none"
+        down = [f"{interface} is down" for interface in _down(facts)]
         raise BadFabric(
-            f"{machine} has no NIC in {rail} ({cidr}); its addresses are: {listed}. Give a NIC an address in {cidr}, "
-            f"correct the cidr in fabric_networks, or write fabric_rails for {machine}"
+            f"{machine} has no NIC in {rail} ({cidr}); its addresses are: {'; '.join([listed, *down])}. Give a NIC an "
+            f"address in {cidr}, correct the cidr in fabric_networks, or write fabric_rails for {machine}"
         )
     if len(inside) > 1:
         several = " and ".join(f"{interface} {address.ip}" for interface, address in inside)
@@ -125,9 +136,15 @@ def _addresses(machine: Mapping[str, Any], name: str) -> list[tuple[str, netaddr
     return [pair for interface in sorted(facts["interfaces"]) for pair in _of_interface(interface, facts)]
 
 
+def _down(facts: Mapping[str, Any]) -> list[str]:
+    """NICs that are down, which a network manager may have taken the addresses from."""
+    named = (facts.get(_FACT_NAME.sub("_", interface)) for interface in sorted(facts["interfaces"]))
+    return [str(fact["device"]) for fact in named if isinstance(fact, Mapping) and fact.get("active") is False]
+
+
 def _of_interface(interface: str, facts: Mapping[str, Any]) -> Iterable[tuple[str, netaddr.IPNetwork]]:
     # The setup module spells eth0.100 as eth0_100 in the names of facts; "device" keeps the kernel's name.
-    fact = facts.get(interface.replace("-", "_").replace(".", "_").replace(":", "_"))
+    fact = facts.get(_FACT_NAME.sub("_", interface))
     # Labels such as eth0:1 repeat the addresses that the interface itself lists as secondaries.
     if not isinstance(fact, Mapping) or fact.get("type") == "loopback" or ":" in interface:
         return

@@ -105,7 +105,7 @@ def test_device_that_is_in_use_is_refused(devices: dict[str, str]) -> None:
     namespaces = [{"nsid": number, "device_path": path} for number, path in enumerate(devices.values(), start=2)]
     said = refused(fabric_subsystems=subsystems({"namespaces": [NAMESPACE, *namespaces]}))
     for kind, path in devices.items():
-        assert f"device_path {path}" in said, kind
+        assert f"device_path '{path}'" in said, kind
     for word in ("holds the root filesystem", "does not exist", "is mounted on /mnt", "md array", "LVM"):
         assert word in said
 

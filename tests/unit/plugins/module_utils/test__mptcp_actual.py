@@ -26,12 +26,12 @@ RULES = """[{"priority":0,"src":"all","table":"255"},
 {"priority":7799,"src":"10.10.255.1","action":"8","protocol":"77"},
 {"priority":32766,"src":"all","table":"254"},{"priority":32767,"src":"all","table":"253"}]"""
 # ip -j -N address show
-ADDRESSES = """[{"ifindex":1,"ifname":"lo","flags":["LOOPBACK","UP","LOWER_UP"],"mtu":65536,"addr_info":[
+ADDRESSES = """[{"ifindex":1,"ifname":"lo","flags":["LOOPBACK","UP","LOWER_UP"],"mtu":65536,"operstate":"UNKNOWN","addr_info":[
  {"family":"inet","local":"127.0.0.1","prefixlen":8},{"family":"inet","local":"10.10.255.1","prefixlen":32},
  {"family":"inet6","local":"::1","prefixlen":128}]},
-{"ifindex":3,"link_index":6,"ifname":"r0","flags":["NO-CARRIER","BROADCAST","MULTICAST","UP"],"mtu":1500,"addr_info":[
+{"ifindex":3,"link_index":6,"ifname":"r0","flags":["NO-CARRIER","BROADCAST","MULTICAST","UP"],"mtu":1500,"operstate":"DOWN","addr_info":[
  {"family":"inet","local":"10.10.0.101","prefixlen":24,"label":"r0"},{}]},
-{"ifindex":4,"ifname":"r1.7","flags":["BROADCAST","MULTICAST"],"mtu":9000,"addr_info":[]},{}]"""
+{"ifindex":4,"ifname":"r1.7","flags":["BROADCAST","MULTICAST"],"mtu":9000,"operstate":"UP","addr_info":[]},{}]"""
 
 
 def test_routes() -> None:
@@ -82,7 +82,8 @@ def test_nics_in_the_shape_of_setup() -> None:
     assert facts["lo"]["type"] == "loopback"
     assert facts["lo"]["ipv4_secondaries"] == [{"address": "10.10.255.1", "prefix": "32"}]
     assert facts["r0"]["ipv4"] == {"address": "10.10.0.101", "prefix": "24"}
-    assert facts["r1_7"] == {"device": "r1.7", "mtu": 9000, "type": "ether"}
+    assert facts["r0"]["active"] is False
+    assert facts["r1_7"] == {"device": "r1.7", "active": True, "mtu": 9000, "type": "ether"}
 
 
 def test_missing_iproute2_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,14 @@ def test_no_facts_are_needed_when_every_rail_is_written() -> None:
     assert machine_rails(NETWORKS, {"m": {"fabric_rails": written}}, "m") == FOUND
 
 
+def test_nic_that_is_down_is_told_beside_a_missing_address() -> None:
+    cut = machine(BOTH[0])
+    cut["ansible_facts"]["interfaces"].append("eth2.7")
+    cut["ansible_facts"]["eth2_7"] = {"device": "eth2.7", "type": "ether", "active": False}
+    with pytest.raises(BadFabric, match=r"m has no NIC in rail1 .* are: eth1 198.51.100.5/25; eth2.7 is down. Give"):
+        machine_rails(NETWORKS, {"m": cut}, "m")
+
+
 @pytest.mark.parametrize(
     ("variables", "says"),
     [
