@@ -29,7 +29,8 @@ RULES = """[{"priority":0,"src":"all","table":"255"},
 ADDRESSES = """[{"ifindex":1,"ifname":"lo","flags":["LOOPBACK","UP","LOWER_UP"],"mtu":65536,"operstate":"UNKNOWN","addr_info":[
  {"family":"inet","local":"127.0.0.1","prefixlen":8},{"family":"inet","local":"10.10.255.1","prefixlen":32},
  {"family":"inet6","local":"::1","prefixlen":128}]},
-{"ifindex":3,"link_index":6,"ifname":"r0","flags":["NO-CARRIER","BROADCAST","MULTICAST","UP"],"mtu":1500,"operstate":"DOWN","addr_info":[
+{"ifindex":3,"link_index":6,"ifname":"r0","flags":["NO-CARRIER","BROADCAST","MULTICAST","UP"],
+ "mtu":1500,"operstate":"DOWN","addr_info":[
  {"family":"inet","local":"10.10.0.101","prefixlen":24,"label":"r0"},{}]},
 {"ifindex":4,"ifname":"r1.7","flags":["BROADCAST","MULTICAST"],"mtu":9000,"operstate":"UP","addr_info":[]},{}]"""
 
