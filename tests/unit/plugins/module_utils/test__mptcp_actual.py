@@ -26,7 +26,8 @@ RULES = """[{"priority":0,"src":"all","table":"255"},
 {"priority":7799,"src":"10.10.255.1","action":"8","protocol":"77"},
 {"priority":32766,"src":"all","table":"254"},{"priority":32767,"src":"all","table":"253"}]"""
 # ip -j -N address show
-ADDRESSES = """[{"ifindex":1,"ifname":"lo","flags":["LOOPBACK","UP","LOWER_UP"],"mtu":65536,"operstate":"UNKNOWN","addr_info":[
+ADDRESSES = """[{"ifindex":1,"ifname":"lo","flags":["LOOPBACK","UP","LOWER_UP"],"mtu":65536,
+ "operstate":"UNKNOWN","addr_info":[
  {"family":"inet","local":"127.0.0.1","prefixlen":8},{"family":"inet","local":"10.10.255.1","prefixlen":32},
  {"family":"inet6","local":"::1","prefixlen":128}]},
 {"ifindex":3,"link_index":6,"ifname":"r0","flags":["NO-CARRIER","BROADCAST","MULTICAST","UP"],
