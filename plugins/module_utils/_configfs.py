@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import stat
 from typing import Protocol
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import KINDS, Attribute, Kind
@@ -24,6 +25,8 @@ class Kernel(Protocol):
     def read(self, path: str) -> str: ...
 
     def names(self, path: str) -> list[str]: ...
+
+    def mode(self, path: str) -> int: ...
 
     def perform(self, operation: Operation) -> None: ...
 
@@ -47,6 +50,9 @@ class Live:
 
     def names(self, path: str) -> list[str]:
         return os.listdir(path)
+
+    def mode(self, path: str) -> int:
+        return stat.S_IMODE(os.stat(path).st_mode)
 
     def perform(self, operation: Operation) -> None:
         perform(operation)
@@ -110,11 +116,11 @@ class _Gatherer:
         folder = f"{self.root}/{path}" if path else self.root
         found = Object(kind_name)
         self.tree.objects[path] = found
-        for row in self._rows(kind, folder):
-            text = self._value(f"{folder}/{row.file}")
-            value = _normal(row, text)
-            if value is not None:
-                found.attributes[row.name] = value
+        rows = self._rows(kind, folder)
+        values = ((row.name, _normal(row, self._value(f"{folder}/{row.file}"))) for row in rows)
+        found.attributes.update((name, value) for name, value in values if value is not None)
+        secret = (row.file for row in rows if row.secret)
+        self.tree.exposed.update(join(path, file) for file in secret if self.kernel.mode(f"{folder}/{file}") & 0o077)
         present = self.folders[kind_name]
         for group, inner in kind.groups.items():
             if group in present:

@@ -12,14 +12,14 @@ from typing import Any, Callable, Iterable
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _connections_converge,
     _mptcp_watch,
-    _nvmet_converge,
+    _nvmet_boot,
     _state,
 )
 
 # A slice's boot() converges to its saved description and returns the lines of what it did.
 _BOOT: dict[str, Callable[[dict[str, Any]], Iterable[str]]] = {
     "mptcp": _mptcp_watch.boot,
-    "target": _nvmet_converge.boot,
+    "target": _nvmet_boot.boot,
     "host": _connections_converge.boot,
 }
 

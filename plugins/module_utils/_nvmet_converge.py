@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Collection, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _configfs, _nvmet_plan, _state
@@ -19,17 +19,15 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_devices import
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_forecast import Disruption, forecast
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_live import connections, users
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_refusals import explain
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import SLICE, Saving
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import (
     Object,
     Tree,
-    describe,
     is_builtin,
     label,
     parent,
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, apply
-
-SLICE = "target"
 
 
 class NotConverged(Exception):
@@ -38,10 +36,6 @@ class NotConverged(Exception):
 
 class Disruptive(Exception):
     """The plan would disturb hosts that are connected now, and nobody allowed that; nothing was changed."""
-
-
-class Late(Exception):
-    """Everything else is served, but some devices cannot be; the message names them."""
 
 
 @dataclass
@@ -62,7 +56,7 @@ class Result:
 
     disconnects: what the plan costs the hosts that are connected now.
 
-    late: namespaces that are not served because of their device, with the reason; boot only.
+    late: namespaces and hosts that are not served because of their device or their keys, with the reason; boot only.
     """
 
     changed: bool
@@ -81,12 +75,14 @@ def converge(
     prune: str = "owned",
     persist: bool = True,
     boot: bool = False,
+    keyless: Mapping[str, str] = MappingProxyType({}),
     allow_disruption: Collection[str] = (),
     machine: Machine | None = None,
 ) -> Result:
     """Make nvmet as described, or with check say what that would take.
 
     boot: a namespace whose device is not there or not fit is left out instead of refused, and nothing is saved.
+    keyless: NQNs of hosts whose keys cannot be read, with the reason; none of them is let in that is not in already.
     allow_disruption: NQNs of the subsystems whose hosts may be disturbed.
     Raises Invalid and Disruptive before anything is changed, Refused and NotConverged after.
     """
@@ -94,16 +90,19 @@ def converge(
     wanted = parse(description)
     with contextlib.nullcontext() if check else _state.lock(on.lock_path):
         actual, bad, prepared = _look(on, wanted, check, boot)
+        bad.update({f"hosts/{nqn}": f"{label(f'hosts/{nqn}')}: {why}" for nqn, why in keyless.items()})
         desired = without(wanted, actual, bad)
         owned = _state.owned(SLICE, on.owned_dir)
         found = _nvmet_plan.plan(desired, actual, owned, prune, on.root)
         costs = _forecast(on, found.operations, actual, allow_disruption, check)
-        saved = {"prune": prune, "target": describe(wanted, secrets=True)}
-        save = persist and not boot and _state.would_save(SLICE, saved, on.config_dir)
+        saving = Saving(wanted, prune, on.config_dir) if persist and not boot else None
+        save = saving is not None and saving.is_needed()
+        if saving and save and not check:
+            saving.write_keys()
         if found.operations and not check:
             _apply(on, desired, actual, found, owned, prune)
-        if save and not check:
-            _state.save(SLICE, saved, on.config_dir)
+        if saving and save and not check:
+            saving.commit()
         return Result(
             changed=bool(prepared or found.operations) or save,
             plan=[*prepared, *found.operations],
@@ -195,19 +194,3 @@ def _expected(desired: Tree, actual: Tree, found: _nvmet_plan.Plan) -> Tree:
         {path: kept for path, kept in objects.items() if path not in gone},
         {path: target for path, target in links.items() if path not in gone},
     )
-
-
-def boot(saved: Mapping[str, Any], wait: float = 60.0, machine: Machine | None = None) -> list[str]:
-    """Converge to what was saved and return the lines of what was done.
-
-    Whatever has its device is served at once; for the others this waits up to wait seconds, then raises Late.
-    """
-    deadline, lines = time.monotonic() + wait, []
-    while True:
-        result = converge(saved["target"], prune="owned", boot=True, machine=machine)
-        lines += [operation.line() for operation in result.plan]
-        if not result.late:
-            return lines
-        if time.monotonic() >= deadline:
-            raise Late("; ".join(result.late))
-        time.sleep(1.0)

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import KINDS, Attribute, Kind
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_consistency import inconsistencies
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Object, Tree, join
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import HIDDEN, Object, Tree, join
 
 
 class Invalid(ValueError):
@@ -89,7 +90,7 @@ class _Reader:
         try:
             return row.sanitise(value)
         except ValueError as error:
-            self._wrong(where, "********" if row.secret else value, str(error))
+            self._wrong(where, HIDDEN if row.secret else value, str(error))
             return None
 
     def _items(self, written: Mapping[str, Any], group: str, where: str) -> list[tuple[int, Any]]:
@@ -130,7 +131,8 @@ class _Reader:
         self.tree.links[join(group, found)] = join(target, found)
 
     def _wrong(self, where: str, value: Any, message: str) -> None:
-        shown = repr(value)
+        # A key in the wrong place is still a key.
+        shown = re.sub(r"DHHC-1:[^'\"\s]*", HIDDEN, repr(value))
         self.problems.append(f"{where}: {shown if len(shown) < 100 else shown[:96] + ' …'} {message}")
 
 

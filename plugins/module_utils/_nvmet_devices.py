@@ -42,10 +42,11 @@ def _serves(have: Object | None, device: str) -> bool:
 
 
 def without(desired: Tree, actual: Tree, paths: Collection[str]) -> Tree:
-    """The tree with these objects described but not enabled; what is enabled already stays so."""
+    """The tree with these objects described but not enabled, and these hosts not let in; what is already stays so."""
     objects = dict(desired.objects)
     for path in paths:
         wanted, have = objects[path], actual.objects.get(path)
-        if have is None or have.attributes.get("enable") != "1":
+        if wanted.kind != "host" and (have is None or have.attributes.get("enable") != "1"):
             objects[path] = Object(wanted.kind, {**wanted.attributes, "enable": "0"})
-    return Tree(objects, desired.links)
+    links = {link: to for link, to in desired.links.items() if to not in paths or link in actual.links}
+    return Tree(objects, links)

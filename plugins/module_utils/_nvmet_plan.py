@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Collection
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import KINDS
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import changes
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_consistency import IP_TRANSPORTS
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_prune import removals
@@ -140,8 +141,16 @@ class _Planner:
         if new and not is_builtin(self.desired, path):
             self._do("mkdir", path)
             self.plan.created.append(path)
+        for row in KINDS[self.desired.objects[path].kind].attributes:
+            if row.secret and row.name in self.desired.objects[path].attributes:
+                self._hide(f"{path}/{row.file}", new)
         for row, value in changes(self.desired, self.actual, path):
             self._do("write", f"{path}/{row.file}" if path else row.file, value, row.secret)
+
+    def _hide(self, file: str, new: bool) -> None:
+        """Before a key is in it, and also when it was there before: nvmet makes the file readable for everyone."""
+        if new or file in self.actual.exposed:
+            self._do("chmod", file, "0600")
 
     def _link(self, link: str) -> None:
         if link not in self.actual.links:
@@ -169,5 +178,5 @@ class _Planner:
                 self._do("rmdir", path)
 
     def _do(self, verb: str, path: str, value: str = "", secret: bool = False) -> None:
-        about = label(path.rpartition("/")[0] if verb == "write" else path)
+        about = label(path.rpartition("/")[0] if verb in ("write", "chmod") else path)
         self.plan.operations.append(Operation(verb, f"{self.root}/{path}", value, about=about, secret=secret))

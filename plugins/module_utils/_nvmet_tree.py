@@ -13,7 +13,7 @@ from typing import Any, Iterator
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import KINDS
 
-#: What a diff shows instead of a secret.
+#: What a diff or a message shows instead of a secret.
 HIDDEN = "********"
 
 
@@ -30,11 +30,13 @@ class Tree:
     """Objects and links by path, for example C(subsystems/NQN/namespaces/1) and C(ports/1/subsystems/NQN).
 
     lacking: kind → attributes that this kernel does not have, as far as it has shown an object of the kind.
+    exposed: files of secrets that everyone may read, as nvmet makes them.
     """
 
     objects: dict[str, Object] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     lacking: dict[str, set[str]] = field(default_factory=dict)
+    exposed: set[str] = field(default_factory=set)
 
 
 def key(path: str) -> str:
@@ -77,9 +79,9 @@ def label(path: str) -> str:
     return " ".join(words) or "nvmet"
 
 
-def describe(tree: Tree, secrets: bool = False) -> dict[str, Any]:
-    """The tree as a description: what nvmet_config accepts, and parse() brings back to the same tree."""
-    return _describe(tree, _children(tree), "", secrets)
+def describe(tree: Tree) -> dict[str, Any]:
+    """The tree as a description that nvmet_config accepts: parse() brings it back to the same tree without secrets."""
+    return _describe(tree, _children(tree), "")
 
 
 def _children(tree: Tree) -> dict[str, list[str]]:
@@ -90,23 +92,23 @@ def _children(tree: Tree) -> dict[str, list[str]]:
     return found
 
 
-def _describe(tree: Tree, children: dict[str, list[str]], path: str, secrets: bool) -> dict[str, Any]:
+def _describe(tree: Tree, children: dict[str, list[str]], path: str) -> dict[str, Any]:
     found, kind = tree.objects.get(path, Object("nvmet")), KINDS[tree.objects[path].kind if path else "nvmet"]
     out: dict[str, Any] = {kind.key: native(kind.key_type, key(path))} if kind.key else {}
     for row in kind.attributes:
-        if row.name in found.attributes and (secrets or not row.secret):
+        if row.name in found.attributes and not row.secret:
             out[row.name] = native(row.type, found.attributes[row.name])
     for group in [*kind.groups, *kind.links]:
         inside = [child for child in children.get(path, []) if child.startswith(join(path, group) + "/")]
         if group in kind.links:
             out[group] = sorted(key(child) for child in inside)
         else:
-            out[group] = [_describe(tree, children, child, secrets) for child in sorted(inside, key=_natural)]
+            out[group] = [_describe(tree, children, child) for child in sorted(inside, key=_natural)]
     for name in kind.fixed:
         inner = join(path, name)
         # A passthru that was never used has no path, and a description cannot ask for "none".
         if "device_path" in getattr(tree.objects.get(inner), "attributes", {}):
-            out[name] = _describe(tree, children, inner, secrets)
+            out[name] = _describe(tree, children, inner)
     return out
 
 

@@ -16,13 +16,13 @@ from typing import Callable, Iterable
 HIDDEN = "********"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Operation:
     """One step of a plan.
 
-    verb: C(mkdir), C(rmdir), C(write), C(symlink), C(unlink) on I(path), or C(run) of I(argv).
+    verb: C(mkdir), C(rmdir), C(write), C(chmod), C(symlink), C(unlink) on I(path), or C(run) of I(argv).
     path: absolute path of the file, folder or link.
-    value: what is written, or what the link points at.
+    value: what is written, what the link points at, or the mode in octal digits.
     argv: the command of C(run), never holding a secret.
     about: the object in the user's words, for example C(port 1).
     secret: I(value) must not be shown.
@@ -37,6 +37,10 @@ class Operation:
     secret: bool = field(default=False, compare=False)
     shown: str = field(default="", compare=False)
 
+    def __repr__(self) -> str:
+        # Not the fields: a secret must not get into a traceback or a message by way of them.
+        return f"<{self.line()}>"
+
     def line(self) -> str:
         """The step as a line that a person could type."""
         shown = HIDDEN if self.secret else self.shown or self.value
@@ -47,6 +51,8 @@ class Operation:
             return f"printf %s {shlex.quote(shown)} > {path}"
         if self.verb == "symlink":
             return f"ln -s {shlex.quote(shown)} {path}"
+        if self.verb == "chmod":
+            return f"chmod {self.value} {path}"
         return f"{'rm' if self.verb == 'unlink' else self.verb} {path}"
 
 
@@ -80,6 +86,8 @@ def perform(operation: Operation) -> None:
         os.symlink(operation.value, operation.path)
     elif operation.verb == "unlink":
         os.unlink(operation.path)
+    elif operation.verb == "chmod":
+        os.chmod(operation.path, int(operation.value, 8))
     elif operation.verb == "write":
         _write(operation.path, operation.value)
     elif operation.verb == "run":

@@ -43,6 +43,9 @@ options:
       - Whether the description is saved in C(/etc/nvmeof-mptcp/target.json), from where the role's unit applies it
         at boot.
       - The file is replaced only after everything was applied.
+      - It refers to DH-HMAC-CHAP keys, which are in one file for each host under C(/etc/nvmeof-mptcp/keys/target), with
+        mode 0600. The file goes with its host. At boot a host whose file is missing or readable by others is not let
+        in.
     type: bool
     default: true
   discovery_nqn:
@@ -72,6 +75,7 @@ options:
         description:
           - DH-HMAC-CHAP key of the host, as C(nvme gen-dhchap-key) prints it. A host authenticates by it from its
             next connection on.
+          - It is shown nowhere, and nvmet's own file of it, which everyone could read, is made readable for root alone.
         type: str
       dhchap_ctrl_key:
         description:

@@ -39,10 +39,14 @@ def pair(number: int, first: dict[str, Any], second: dict[str, Any], on: Machine
     mark(f"begin/{number}")
     result = converge(second, machine=on)
     mark(f"end/{number}")
+    found = gather(Live())
     return {
         "plan": [operation.line() for operation in result.plan],
         "again": [operation.line() for operation in converge(second, check=True, machine=on).plan],
-        "read": describe(gather(Live()), secrets=True),
+        "read": describe(found),
+        # With their keys, which a description never has.
+        "hosts": {path: item.attributes for path, item in found.objects.items() if item.kind == "host"},
+        "exposed": sorted(found.exposed),
         "before": before,
         "after": inodes(),
     }

@@ -98,10 +98,12 @@ def touched(trace: str) -> dict[int, set[str]]:
         marker = re.search(r'"/marker/(begin|end)/(\d+)"', line)
         if marker:
             now = int(marker[2]) if marker[1] == "begin" else None
-        change = re.search(rf'(mkdir|rmdir|unlink|symlink|openat)\w*\(.*"{CONFIGFS}([^"]+)"', line)
+        change = re.search(rf'(mkdir|rmdir|unlink|symlink|openat|chmod)\w*\(.*"{CONFIGFS}([^"]+)"', line)
         if now is None or change is None:
             continue
-        if change[1] != "openat":
+        if change[1] == "chmod":
+            out.setdefault(now, set()).add(change[2].rpartition("/")[0])
+        elif change[1] != "openat":
             out.setdefault(now, set()).add(change[2])
         elif "O_WRONLY" in line or "O_RDWR" in line:
             out.setdefault(now, set()).add(change[2].rpartition("/")[0])
@@ -160,8 +162,11 @@ def check(number: int, first: dict, second: dict, found: dict, changed: set[str]
     if set(wanted.objects) != set(got.objects) or wanted.links != got.links:
         wrong.append(f"pair {number}: {sorted(set(wanted.objects) ^ set(got.objects))} differ")
     for path, item in wanted.objects.items():
-        if path in got.objects and not item.attributes.items() <= got.objects[path].attributes.items():
-            wrong.append(f"pair {number}: {path} is {got.objects[path].attributes}, not {item.attributes}")
+        has = {**getattr(got.objects.get(path), "attributes", {}), **found["hosts"].get(path, {})}
+        if path in got.objects and not item.attributes.items() <= has.items():
+            wrong.append(f"pair {number}: {path} is {has}, not {item.attributes}")
+        readable = [f"{path}/{name}" for name in ("dhchap_key", "dhchap_ctrl_key") if name in item.attributes]
+        wrong += [f"pair {number}: everyone may read {file}" for file in readable if file in found["exposed"]]
     return wrong
 
 
@@ -205,7 +210,8 @@ def main() -> int:
     connect(node, todo[0][0])
     node.put(f"{FOLDER}/pairs.json", json.dumps(todo).encode())
     out = node.run(
-        f"strace -f -qq -o {FOLDER}/trace -e trace=openat,mkdir,rmdir,unlink,symlink,stat,newfstatat,statx "
+        f"strace -f -qq -o {FOLDER}/trace -e trace=openat,mkdir,rmdir,unlink,symlink,chmod,fchmodat,stat,"
+        "newfstatat,statx "
         f"env {python('converge_on_node.py')} < {FOLDER}/pairs.json"
     )
     results = [json.loads(line) for line in out.splitlines()]

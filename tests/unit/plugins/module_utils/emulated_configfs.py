@@ -83,6 +83,8 @@ class EmulatedKernel:
         self.objects: dict[str, dict[str, str]] = {"": dict(FILES[""])} if loaded else {}
         self.links: dict[str, str] = {}
         self.inodes: dict[str, int] = {}
+        # Of files whose mode is not configfs's own 0644.
+        self.modes: dict[str, int] = {}
         self.counter = itertools.count(1)
         self.transports, self.absent, self.lacks = transports, set(absent), set(lacks)
         self.discovered: set[str] = set()
@@ -118,6 +120,11 @@ class EmulatedKernel:
         found = [*self.objects, *self.links]
         return [name[len(path) + 1 :] for name in found if re.fullmatch(re.escape(path) + "/[^/]+", name)]
 
+    def mode(self, path: str) -> int:
+        path = self.inside(path)
+        need(self.is_file(path), errno.ENOENT)
+        return self.modes.get(path, 0o644)
+
     def perform(self, operation) -> None:
         if operation.verb == "run":
             need(operation.argv[0] in ("modprobe", "mount"), errno.EIO)
@@ -128,6 +135,9 @@ class EmulatedKernel:
                 self.symlink(path, self.inside(operation.value))
             elif operation.verb == "write":
                 self.write(path, operation.value)
+            elif operation.verb == "chmod":
+                need(self.is_file(path), errno.ENOENT)
+                self.modes[path] = int(operation.value, 8)
             else:
                 getattr(self, operation.verb)(path)
         self.performed.append(operation)
@@ -145,6 +155,10 @@ class EmulatedKernel:
         if path.endswith("/passthru"):
             return "passthru"
         return path.split("/")[-2] + "/"
+
+    def is_file(self, path: str) -> bool:
+        folder, _, name = path.rpartition("/")
+        return name in self.objects.get(folder, {})
 
     def mkdir(self, path: str) -> None:
         need(path not in self.objects, errno.EEXIST)
@@ -186,7 +200,8 @@ class EmulatedKernel:
         below = [name for name in [*self.objects, *self.links] if name.startswith(f"{path}/")]
         need(all(self.builtin(name) for name in below), errno.ENOTEMPTY)
         for name in [path, *below]:
-            del self.objects[name]
+            for file in self.objects.pop(name):
+                self.modes.pop(f"{name}/{file}", None)
 
     def unlink(self, path: str) -> None:
         need(path in self.links, errno.ENOENT)

@@ -31,6 +31,7 @@ def hosts(draw):
         dhchap_hash=st.sampled_from(["hmac(sha256)", "hmac(sha512)"]),
         dhchap_dhgroup=st.sampled_from(["null", "ffdhe2048"]),
         dhchap_key=st.sampled_from(KEYS),
+        dhchap_ctrl_key=st.sampled_from(KEYS),
     )
     return [{"nqn": nqn, **draw(settings)} for nqn in chosen]
 

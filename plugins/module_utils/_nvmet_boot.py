@@ -1,0 +1,35 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""Serve at boot what was saved: everything that can be served at once, the rest when its device appears."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Mapping
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import Machine, converge
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import restored
+
+
+class Late(Exception):
+    """Everything else is served, but some devices or hosts cannot be; the message names them and says why."""
+
+
+def boot(saved: Mapping[str, Any], wait: float = 60.0, machine: Machine | None = None) -> list[str]:
+    """Converge to what was saved and return the lines of what was done.
+
+    Whatever has its device and its keys is served at once; for the others this waits up to wait seconds, then raises
+    Late.
+    """
+    on = machine or Machine()
+    deadline, lines = time.monotonic() + wait, []
+    while True:
+        description, keyless = restored(saved, on.config_dir)
+        result = converge(description, boot=True, keyless=keyless, machine=on)
+        lines += [operation.line() for operation in result.plan]
+        if not result.late:
+            return lines
+        if time.monotonic() >= deadline:
+            raise Late("; ".join(result.late))
+        time.sleep(1.0)

@@ -1,0 +1,62 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""A target's description as boot finds it: JSON that refers to the files with the hosts' DH-HMAC-CHAP keys."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Mapping
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _secrets, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import HOST
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, describe, key
+
+SLICE = "target"
+
+
+class Saving:
+    """What saving a description takes, in two steps: the keys before the kernel has them, the rest once it has all."""
+
+    def __init__(self, wanted: Tree, prune: str, config_dir: str) -> None:
+        self._config_dir, self._within = config_dir, _secrets.folder(SLICE, config_dir)
+        self._keys = _keys(wanted)
+        known = (_state.load(SLICE, config_dir) or {}).get("keys", {})
+        self._files = _secrets.names(self._keys, known, self._within)
+        self._content = {"prune": prune, "target": describe(wanted), "keys": self._files}
+
+    def is_needed(self) -> bool:
+        """Whether a file would change; for check mode."""
+        return _state.would_save(SLICE, self._content, self._config_dir) or bool(self._unused())
+
+    def write_keys(self) -> None:
+        _secrets.write(self._keys, self._files, self._within)
+
+    def commit(self) -> None:
+        """Make the description the one of the next boot, and remove the keys that it does not refer to."""
+        _state.save(SLICE, self._content, self._config_dir)
+        for path in self._unused():
+            os.unlink(path)
+
+    def _unused(self) -> list[str]:
+        return _secrets.unused(self._files.values(), self._within)
+
+
+def _keys(tree: Tree) -> dict[str, dict[str, str]]:
+    names = [row.name for row in HOST.attributes if row.secret]
+    hosts = {key(path): found.attributes for path, found in tree.objects.items() if found.kind == HOST.name}
+    found = {nqn: {name: of[name] for name in names if name in of} for nqn, of in hosts.items()}
+    return {nqn: keys for nqn, keys in found.items() if keys}
+
+
+def restored(saved: Mapping[str, Any], config_dir: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """The saved description with its keys, and host NQN → why its keys cannot be read."""
+    within, hosts, unreadable = _secrets.folder(SLICE, config_dir), [], {}
+    for host in saved["target"].get("hosts", []):
+        name, keys = saved.get("keys", {}).get(host["nqn"]), {}
+        try:
+            keys = _secrets.read(os.path.join(within, name)) if name else {}
+        except _secrets.Unreadable as error:
+            unreadable[host["nqn"]] = str(error)
+        hosts.append({**host, **keys})
+    return {**saved["target"], "hosts": hosts}, unreadable
