@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Callable, Iterator
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, key, label, parent
@@ -39,8 +40,8 @@ def _namespaces(tree: Tree) -> Iterator[str]:
             other = seen.setdefault((name, value), path)
             if other != path:
                 yield (
-                    f"{label(path)}: {name} {value!r} is also that of {label(other)}; hosts tell namespaces apart "
-                    "by it, give each its own"
+                    f"{label(path)}: {name} {value!r} is also that of {label(other)}; give each its own, hosts tell "
+                    "namespaces apart by it"
                 )
     for subsystem, count in counts.items():
         if count > NAMESPACES_MAX:
@@ -60,7 +61,7 @@ def _subsystems(tree: Tree) -> Iterator[str]:
             if "device_path" not in passthru:
                 yield f"{label(path)} passthru: device_path is missing; write the NVMe controller, like /dev/nvme0"
             if any(name.startswith(f"{path}/namespaces/") for name in tree.objects):
-                yield f"{label(path)}: has both namespaces and passthru; nvmet serves one of the two"
+                yield f"{label(path)}: has both namespaces and passthru; drop one, nvmet serves either"
 
 
 def _ports(tree: Tree) -> Iterator[str]:
@@ -88,21 +89,26 @@ def _address(name: str, attributes: dict[str, str]) -> Iterator[str]:
         return
     for needed in ("adrfam", "traddr", "trsvcid"):
         if needed not in attributes:
-            yield f"{name}: {needed} is missing; transport {trtype} needs it"
+            yield f"{name}: {needed} is missing; write it, transport {trtype} needs it"
     family, address, service = (attributes.get(part, "") for part in ("adrfam", "traddr", "trsvcid"))
     if family and family not in ("ipv4", "ipv6"):
         yield f"{name}: adrfam {family!r} does not go with trtype {trtype}; write ipv4 or ipv6"
     elif address and (":" in address) != (family == "ipv6"):
         yield f"{name}: traddr {address!r} is not of adrfam {family}; correct one of the two"
-    elif family == "ipv4" and address and not _is_ip(address):
-        yield f"{name}: traddr {address!r} is not an IPv4 address; nvmet resolves no names"
+    elif family and address and not _is_ip(address):
+        form = "an IPv4" if family == "ipv4" else "an IPv6"
+        yield f"{name}: traddr {address!r} is not {form} address; write one, nvmet resolves no names"
     if service and not (service.isascii() and service.isdigit() and 1 <= int(service) <= 65535):
         yield f"{name}: trsvcid {service!r} is not a port number; write 1 to 65535, NVMe's is 4420"
 
 
 def _is_ip(address: str) -> bool:
-    parts = address.split(".")
-    return len(parts) == 4 and all(part.isascii() and part.isdigit() and int(part) < 256 for part in parts)
+    bare, scoped, scope = address.partition("%")
+    try:
+        version = ipaddress.ip_address(bare).version
+    except ValueError:
+        return False
+    return not scoped or (version == 6 and scope != "")
 
 
 def _links(tree: Tree) -> Iterator[str]:

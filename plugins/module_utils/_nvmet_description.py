@@ -11,6 +11,7 @@ from typing import Any, Mapping
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import KINDS, Attribute, Kind
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_consistency import inconsistencies
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import HIDDEN, Object, Tree, join
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_values import Sanitiser
 
 
 class Invalid(ValueError):
@@ -72,7 +73,7 @@ class _Reader:
         for name in written:
             if name not in known:
                 self.problems.append(
-                    f"{_under(where, str(name))}: there is no such option; {kind.name} has {', '.join(known)}"
+                    f"{_under(where, _named(name))}: there is no such option; {kind.name} has {', '.join(known)}"
                 )
         found = {}
         for row in kind.attributes:
@@ -88,7 +89,7 @@ class _Reader:
 
     def _sanitise(self, row: Attribute, value: Any, where: str) -> str | None:
         try:
-            return row.sanitise(value)
+            return _sanitised(row.sanitise, value)
         except ValueError as error:
             self._wrong(where, HIDDEN if row.secret else value, str(error))
             return None
@@ -107,10 +108,10 @@ class _Reader:
             self._wrong(where, item, f"must be a dictionary of {', '.join(_options(kind))}")
             return
         if item.get(kind.key) is None:
-            self.problems.append(f"{where}: {kind.key} is missing; every {kind.name} needs one")
+            self.problems.append(f"{where}: {kind.key} is missing; write it, every {kind.name} needs one")
             return
         try:
-            found = kind.sanitise(item[kind.key])
+            found = _sanitised(kind.sanitise, item[kind.key])
         except ValueError as error:
             self._wrong(_under(where, kind.key), item[kind.key], str(error))
             return
@@ -122,7 +123,7 @@ class _Reader:
 
     def _link(self, item: Any, group: str, target: str, where: str) -> None:
         try:
-            found = KINDS[KINDS["nvmet"].groups[target]].sanitise(item)
+            found = _sanitised(KINDS[KINDS["nvmet"].groups[target]].sanitise, item)
         except ValueError as error:
             self._wrong(where, item, str(error))
             return
@@ -131,9 +132,32 @@ class _Reader:
         self.tree.links[join(group, found)] = join(target, found)
 
     def _wrong(self, where: str, value: Any, message: str) -> None:
-        # A key in the wrong place is still a key.
-        shown = re.sub(r"DHHC-1:[^'\"\s]*", HIDDEN, repr(value))
-        self.problems.append(f"{where}: {shown if len(shown) < 100 else shown[:96] + ' …'} {message}")
+        self.problems.append(f"{where}: {_shown(value)} {message}")
+
+
+def _sanitised(sanitise: Sanitiser, value: Any) -> str:
+    """What sanitise makes of one value; a ValueError that nothing but a sanitiser words is raised for all else."""
+    if not isinstance(value, (str, int, float)):
+        raise ValueError("must be a single text, number or boolean")
+    if isinstance(value, int) and value.bit_length() > 64:
+        raise ValueError("must be a number of at most 64 bits")
+    if isinstance(value, str) and not value.strip().isprintable():
+        raise ValueError("must be printable characters")
+    return sanitise(value)
+
+
+def _shown(value: Any) -> str:
+    """A value as it is written in Python, within limits. A key in the wrong place is still a key."""
+    try:
+        found = re.sub(r"DHHC-1:[^'\"\s]*", HIDDEN, repr(value))
+    except (ValueError, RecursionError):
+        # A number of thousands of digits, lists in lists without end.
+        found = f"a value of type {type(value).__name__}"
+    return found if len(found) < 100 else found[:96] + " …"
+
+
+def _named(option: Any) -> str:
+    return option if isinstance(option, str) and option.isidentifier() and len(option) < 64 else _shown(option)
 
 
 def _options(kind: Kind) -> list[str]:

@@ -25,7 +25,8 @@ def unfit(desired: Tree, actual: Tree, known: Collection[str], devices: Devices)
         why = None if _serves(actual.objects.get(path), device) else _problem(wanted, device, known, devices)
         if why is None and wanted.kind == "namespace" and devices.exists(device):
             other = seen.setdefault(devices.identity(device), path)
-            why = f"is also the device of {label(other)}; two namespaces would corrupt it" if other != path else None
+            if other != path:
+                why = f"is also the device of {label(other)}; name another, two namespaces would corrupt it"
         if why:
             found[path] = f"{label(path)}: device_path {device!r} {why}"
     return found

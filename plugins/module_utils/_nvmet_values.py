@@ -28,7 +28,7 @@ def text(low: int, high: int, what: str = "printable ASCII characters") -> Sanit
 
     def sanitise(value: Any) -> str:
         found = str(value).strip()
-        if isinstance(value, (bool, dict, list)) or not low <= len(found) <= high or not _printable(found):
+        if isinstance(value, (bool, float)) or not low <= len(found) <= high or not _printable(found):
             raise ValueError(f"must be {low} to {high} {what}")
         return found
 

@@ -115,3 +115,35 @@ def descriptions(draw):
     if draw(st.integers(0, 4)) == 0:
         found["discovery_nqn"] = "nqn.2026-11.org.example.discovery"
     return found
+
+
+#: A description with an object of every kind and a value for every attribute.
+FULL: dict = {
+    "discovery_nqn": "nqn.2026-11.org.example.discovery",
+    "hosts": [
+        {"nqn": "nqn.2026-11.org.example:host0", "dhchap_hash": "hmac(sha512)", "dhchap_dhgroup": "ffdhe2048",
+         "dhchap_key": f"DHHC-1:00:{'a' * 47}=:", "dhchap_ctrl_key": f"DHHC-1:01:{'b' * 47}=:"},
+        {"nqn": "nqn.2026-11.org.example:host1"},
+    ],
+    "subsystems": [
+        {"nqn": SUBSYSTEMS[0], "allow_any_host": False, "version": "2.1", "serial": "A1", "model": "box",
+         "firmware": "1", "ieee_oui": 1, "cntlid_min": 1, "cntlid_max": 99, "vendor_id": "0x1af4",
+         "subsys_vendor_id": 1, "qid_max": 9, "pi_enable": False,
+         "allowed_hosts": ["nqn.2026-11.org.example:host0", "nqn.2026-11.org.example:host9"],
+         "namespaces": [
+             {"nsid": 1, "device_path": "/dev/disk/by-id/a", "uuid": "1" * 32, "nguid": "2" * 32, "buffered_io": True,
+              "resv_enable": True, "p2pmem": "0000:01:00.0", "ana_grpid": 2, "enable": True},
+             {"nsid": 2, "device_path": "/dev/disk/by-id/b"},
+         ]},
+        {"nqn": SUBSYSTEMS[1], "allow_any_host": True, "passthru": {"device_path": "/dev/nvme0", "admin_timeout": 1,
+         "io_timeout": 1, "clear_ids": True, "enable": True}},
+    ],
+    "ports": [
+        {"portid": 1, "trtype": "tcp", "adrfam": "ipv4", "traddr": "127.0.0.1", "trsvcid": "4420", "tsas": "none",
+         "treq": "not required", "inline_data_size": 8192, "max_queue_size": 64, "mdts": 5, "pi_enable": False,
+         "subsystems": SUBSYSTEMS[:2], "ana_groups": [{"grpid": 1, "ana_state": "optimized"}, {"grpid": 2}],
+         "referrals": [{"name": "a", "trtype": "tcp", "adrfam": "ipv6", "traddr": "::1", "trsvcid": "8009", "portid": 1,
+                        "treq": "not specified", "enable": True}]},
+        {"portid": 2, "trtype": "mptcp", "adrfam": "ipv6", "traddr": "::1", "trsvcid": "4420"},
+    ],
+}  # fmt: skip

@@ -40,7 +40,7 @@ class AnyDevices:
         return (0, path)
 
     def problem(self, path: str, known: bool = False) -> str | None:
-        return "does not exist" if path in self.absent else None
+        return "does not exist; correct it" if path in self.absent else None
 
 
 def machine(folder: Path, kernel: EmulatedKernel | None = None, absent=()) -> converge.Machine:
