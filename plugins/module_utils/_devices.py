@@ -19,10 +19,11 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_signatures im
 
 #: Names that the kernel gives in order of discovery: another disk may have them after the next boot.
 _UNSTABLE = re.compile(
-    r"/dev/((sd|vd|xvd|hd)[a-z]+[0-9]*|nvme[0-9]+n[0-9]+(p[0-9]+)?|(dm-|loop|md|mmcblk)[0-9]+(p[0-9]+)?)"
+    r"/dev/((sd|vd|xvd|hd)[a-z]+[0-9]*|nvme[0-9]+n[0-9]+(p[0-9]+)?|(dm-|loop|md|mmcblk|zd|rbd|bcache)[0-9]+(p[0-9]+)?"
+    r"|block/.*|disk/by-diskseq/.*)"
 )
 #: Where udev keeps names that stay, the best first.
-_STABLE = ("/dev/disk/by-id", "/dev/mapper", "/dev/md", "/dev/disk/by-path")
+_STABLE = ("/dev/disk/by-id", "/dev/mapper", "/dev/md", "/dev/zvol", "/dev/rbd", "/dev/disk/by-path")
 
 
 class Devices:
@@ -38,6 +39,21 @@ class Devices:
         """Equal for two paths that name the same device or file. Raises OSError."""
         found = os.stat(path)
         return (0, found.st_rdev) if stat.S_ISBLK(found.st_mode) else (found.st_dev, found.st_ino)
+
+    def moves(self, path: str) -> str | None:
+        """Why the name of a block device must not be kept, with the names of that very device that can be, or None."""
+        number = self._number(path)
+        # POSIX leaves two slashes at the start as they are.
+        if not number or not _UNSTABLE.fullmatch(re.sub("^//+", "/", os.path.normpath(path))):
+            return None
+        names = self._stable_names(number)[:4]
+        others = f" (or {', '.join(names[1:])})" if names[1:] else ""
+        return "is a name that another device can have after a reboot" + (
+            f"; write {names[0]}{others} for the same device"
+            if names
+            else " and this device has no stable one; give it a serial number (or a logical volume) and name it by "
+            "/dev/disk/by-id"
+        )
 
     def problem(self, path: str, known: bool = False) -> str | None:
         """Why the path must not be exported and what to do, or None.
@@ -72,8 +88,9 @@ class Devices:
             used = self._use(name, part)
             if used:
                 return f"{used}; serving it would corrupt it, name another device"
-        if _UNSTABLE.fullmatch(os.path.normpath(path)):
-            return self._unstable(number)
+        moves = self.moves(path)
+        if moves:
+            return moves
         for name, part in self._family(number):
             found = None if known else signature(path if part == number else f"/dev/{name}")
             if found:
@@ -82,15 +99,6 @@ class Devices:
                     f"carries {found}{inside}; if that is not needed any more remove it with wipefs, else name another"
                 )
         return self._claimed(path)
-
-    def _unstable(self, number: str) -> str:
-        names = self._stable_names(number)
-        return "is a name that another device can have after a reboot" + (
-            f"; write {names[0]} for the same device"
-            if names
-            else " and this device has no stable one; give it a serial number (or a logical volume) and name it by "
-            "/dev/disk/by-id"
-        )
 
     def _claimed(self, path: str) -> str | None:
         # O_EXCL on a block device asks for the claim that mounts, arrays and pools hold; it is given back at once.
@@ -143,8 +151,12 @@ class Devices:
         return f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}" if stat.S_ISBLK(found.st_mode) else ""
 
     def _stable_names(self, number: str) -> list[str]:
-        found = [f"{folder}/{name}" for folder in _STABLE for name in self._names(folder)]
-        return [path for path in found if self._number(path) == number]
+        # A volume of ZFS or Ceph lies in the folder of its pool.
+        walks = (os.walk(self.root + folder) for folder in _STABLE)
+        found = (
+            os.path.join(place, name) for walk in walks for place, _folders, names in walk for name in sorted(names)
+        )
+        return [path for path in (each[len(self.root) :] for each in found) if self._number(path) == number]
 
     def _names(self, path: str) -> list[str]:
         try:

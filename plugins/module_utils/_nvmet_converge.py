@@ -15,7 +15,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._devices import Devic
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_apply import apply_all, ask_transports, spare_port
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import changes
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid, parse
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_devices import unfit, without
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_devices import as_served, unfit, without
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_forecast import Disruption, forecast
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_live import connections, users
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_refusals import explain
@@ -91,7 +91,7 @@ def converge(
     with contextlib.nullcontext() if check else _state.lock(on.lock_path):
         actual, bad, prepared = _look(on, wanted, check, boot)
         bad.update({f"hosts/{nqn}": f"{label(f'hosts/{nqn}')}: {why}" for nqn, why in keyless.items()})
-        desired = without(wanted, actual, bad)
+        desired = as_served(without(wanted, actual, bad), actual, on.devices)
         owned = _state.owned(SLICE, on.owned_dir)
         found = _nvmet_plan.plan(desired, actual, owned, prune, on.root)
         costs = _forecast(on, found.operations, actual, allow_disruption, check)

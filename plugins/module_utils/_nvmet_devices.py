@@ -14,7 +14,8 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Ob
 def unfit(desired: Tree, actual: Tree, known: Collection[str], devices: Devices) -> dict[str, str]:
     """Path of each object whose device must not or cannot be opened → a sentence that says why.
 
-    A namespace that nvmet serves from that very path already is left alone. known: paths that we served before.
+    A namespace that nvmet serves from that very device already is left alone, but for a name that can move: at the next
+    boot it could be another's. known: paths that we served before.
     """
     found: dict[str, str] = {}
     seen: dict[tuple[int, int], str] = {}
@@ -22,7 +23,8 @@ def unfit(desired: Tree, actual: Tree, known: Collection[str], devices: Devices)
         device = wanted.attributes.get("device_path")
         if device is None or wanted.attributes.get("enable") != "1":
             continue
-        why = None if _serves(actual.objects.get(path), device) else _problem(wanted, device, known, devices)
+        served = _serves(actual.objects.get(path), device, devices)
+        why = devices.moves(device) if served else _problem(wanted, device, known, devices)
         if why is None and wanted.kind == "namespace" and devices.exists(device):
             other = seen.setdefault(devices.identity(device), path)
             if other != path:
@@ -38,8 +40,23 @@ def _problem(wanted: Object, device: str, known: Collection[str], devices: Devic
     return devices.problem(device, device in known)
 
 
-def _serves(have: Object | None, device: str) -> bool:
-    return have is not None and have.attributes.get("device_path") == device and have.attributes.get("enable") == "1"
+def _serves(have: Object | None, device: str, devices: Devices) -> bool:
+    """Whether nvmet has the device open, by whatever name."""
+    if have is None or have.attributes.get("enable") != "1":
+        return False
+    opened = have.attributes.get("device_path", "")
+    both = devices.exists(opened) and devices.exists(device)
+    return opened == device or (both and devices.identity(opened) == devices.identity(device))
+
+
+def as_served(desired: Tree, actual: Tree, devices: Devices) -> Tree:
+    """The tree with the name by which nvmet serves a device already: another name for it is no reason to close it."""
+    objects = dict(desired.objects)
+    for path, wanted in desired.objects.items():
+        have, device = actual.objects.get(path), wanted.attributes.get("device_path")
+        if have is not None and device is not None and _serves(have, device, devices):
+            objects[path] = Object(wanted.kind, {**wanted.attributes, "device_path": have.attributes["device_path"]})
+    return Tree(objects, desired.links)
 
 
 def without(desired: Tree, actual: Tree, paths: Collection[str]) -> Tree:

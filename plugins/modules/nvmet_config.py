@@ -157,6 +157,9 @@ options:
             description:
               - Block device, by a name that stays (C(/dev/disk/by-id/…), C(/dev/mapper/…)), or a regular file.
                 Refused when this machine uses it itself.
+              - A name that the kernel gives in order of discovery (C(/dev/sdb), C(/dev/nvme1n1)) is refused, and the
+                error tells the device's names that stay. Where nvmet serves the device by such a name already,
+                writing another name of it closes nothing.
             type: str
           uuid:
             description: >-

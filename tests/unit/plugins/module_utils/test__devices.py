@@ -57,6 +57,15 @@ class Box:
         for path in (f"/dev/{name}", *paths):
             self.numbers[path] = number
 
+    def named(self, path: str, number: str) -> None:
+        """A name that udev made."""
+        (self.root / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / path[1:]).write_text("")
+        self.numbers[path] = number
+
+    def moves(self, path: str) -> str | None:
+        return _devices.Devices(str(self.root)).moves(path)
+
     def mounted(self, number: str, place: str, source: str = "/dev/none") -> None:
         with (self.root / "proc/self/mountinfo").open("a") as stream:
             stream.write(f"22 1 {number} / {place} rw,relatime shared:1 - ext4 {source} rw\n")
@@ -116,13 +125,27 @@ def test_what_holds_a_claim_is_found_without_a_name(box: Box) -> None:
     assert "is claimed by something" in box.problem(DISK)
 
 
-@pytest.mark.parametrize("name", ["sdb", "sdb1", "vdc", "nvme0n1", "nvme1n12p3", "dm-3", "md127", "loop0", "xvda"])
+@pytest.mark.parametrize(
+    "name",
+    ["sdb", "sdb1", "vdc", "nvme0n1", "nvme1n12p3", "dm-3", "md127", "loop0", "xvda", "zd0", "block/8:99", "../dev/sdb",
+     "/sdb", "disk/by-diskseq/9"],
+)  # fmt: skip
 def test_a_name_that_can_move_is_refused_with_the_one_that_stays(box: Box, name: str) -> None:
-    box.disk(name, "8:99")
-    stays = box.root / "dev/disk/by-id/wwn-1"
-    stays.write_text("")
-    box.numbers["/dev/disk/by-id/wwn-1"] = "8:99"
+    box.disk("sdz", "8:99", f"/dev/{name}")
+    box.named("/dev/disk/by-id/wwn-1", "8:99")
+    box.named("/dev/disk/by-id/wwn-2", "8:98")
     assert "write /dev/disk/by-id/wwn-1 for the same device" in box.problem(f"/dev/{name}")
+    assert box.moves(f"/dev/{name}") == box.problem(f"/dev/{name}")
+    assert box.moves("/dev/disk/by-id/wwn-1") is None
+
+
+def test_every_kind_of_name_that_stays_is_offered_the_best_first(box: Box) -> None:
+    for path in ("/dev/disk/by-path/pci-1", "/dev/zvol/tank/vol", "/dev/mapper/vg-data", "/dev/disk/by-id/wwn-1"):
+        box.named(path, "254:16")
+    assert box.problem("/dev/vdb").endswith(
+        "; write /dev/disk/by-id/wwn-1 (or /dev/mapper/vg-data, /dev/zvol/tank/vol, /dev/disk/by-path/pci-1) "
+        "for the same device"
+    )
 
 
 def test_a_device_without_a_name_that_stays_is_told_how_to_get_one(box: Box) -> None:

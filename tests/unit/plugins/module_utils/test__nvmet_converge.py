@@ -28,19 +28,24 @@ PROPERTY = settings(
 
 
 class AnyDevices:
-    """Devices of which every path exists and is free, but for those named absent."""
+    """Devices of which every path exists and is free, but for those named absent; a name without its folder moves."""
 
     def __init__(self, absent=()) -> None:
         self.absent = set(absent)
+        # Path → another path of the same device.
+        self.same: dict[str, str] = {}
 
     def exists(self, path: str) -> bool:
         return path not in self.absent
 
     def identity(self, path: str) -> tuple[int, str]:
-        return (0, path)
+        return (0, self.same.get(path, path))
+
+    def moves(self, path: str) -> str | None:
+        return "can move; write another" if path.startswith("/dev/sd") else None
 
     def problem(self, path: str, known: bool = False) -> str | None:
-        return "does not exist; correct it" if path in self.absent else None
+        return "does not exist; correct it" if path in self.absent else self.moves(path)
 
 
 def machine(folder: Path, kernel: EmulatedKernel | None = None, absent=()) -> converge.Machine:
@@ -296,6 +301,24 @@ def test_boot_serves_everything_but_what_is_late(tmp_path: Path) -> None:
     assert files[f"subsystems/{VOL}/namespaces/2"]["enable"] == "1"
     assert _state.load("target", rebooted.config_dir) == saved
     assert boot(saved, wait=0, machine=rebooted) == []
+
+
+def test_a_target_that_was_set_up_by_names_that_move_is_taken_over_without_a_break(tmp_path: Path) -> None:
+    on, stays = machine(tmp_path), "/dev/disk/by-id/virtio-vol0"
+    on.devices.same = {"/dev/sdb": stays}
+    theirs = simple()
+    theirs["subsystems"][0]["namespaces"][0]["device_path"] = "/dev/sdb"
+    on.devices.moves = lambda path: None
+    converge.converge(theirs, persist=False, machine=on)
+    del on.devices.moves
+    with pytest.raises(Invalid, match="'/dev/sdb' can move; write another"):
+        converge.converge(theirs, machine=on)
+    result = converge.converge(simple(), machine=on)
+    assert result.plan == []
+    assert _state.load("target", on.config_dir)["target"]["subsystems"][0]["namespaces"][0]["device_path"] == stays
+    assert not converge.converge(simple(), machine=on).changed
+    on.devices.same = {}
+    assert [step.verb for step in converge.converge(simple(), machine=on).plan] == ["write"] * 3, "another device"
 
 
 def test_a_missing_device_is_refused_before_anything_changes(tmp_path: Path) -> None:
