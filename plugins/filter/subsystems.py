@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
@@ -23,6 +23,10 @@ description:
   - Inventory names in C(allowed_hosts) become host NQNs. C(uuid), C(nguid) and C(serial) that are not written are
     derived from the NQN and the namespace ID, so that they are the same on every target and after every
     re-creation.
+  - Where several targets serve one NQN, each gets a range of controller IDs (C(cntlid_min), C(cntlid_max)) of its own
+    by its position among them, unless one of the two is written. A host takes them all for one subsystem and rejects a
+    controller whose ID it has already from another target. A target that is appended changes nothing for the others
+    until there are more than 16.
   - C(targets) (inventory names; all targets when not written) and C(scratch) are the fabric's own and are left out
     of the result.
 options:
@@ -39,12 +43,17 @@ options:
     description: Variables and facts of all machines.
     type: dict
     required: true
+  targets:
+    description: Inventory names of all targets, in an order that is the same for each of them.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
 - name: Show what this target serves
   ansible.builtin.debug:
-    msg: "{{ fabric_subsystems | nvmeof.mptcp.subsystems(inventory_hostname, hostvars) }}"
+    msg: "{{ fabric_subsystems | nvmeof.mptcp.subsystems(inventory_hostname, hostvars, groups['nvme_targets']) }}"
 """
 
 RETURN = r"""
@@ -55,31 +64,60 @@ _value:
 """
 
 
-def subsystems(fabric: Any, target: str, hostvars: Mapping[str, Any]) -> list[dict[str, Any]]:
+#: nvmet's own limit of controller IDs, NVME_CNTLID_MAX; those above are reserved.
+CNTLID_MAX = 0xFFEF
+#: So many targets of a subsystem can be added before the controller IDs of those that are there move.
+ROOM = 16
+
+
+def subsystems(
+    fabric: Any, target: str, hostvars: Mapping[str, Any], targets: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """The subsystems of one target. Raises AnsibleFilterError with the place of a mistake."""
-    served = [
-        _subsystem(item, f"fabric_subsystems[{index}]", hostvars)
-        for index, item in enumerate(_list(fabric, "fabric_subsystems"))
-        if _serves(item, target, f"fabric_subsystems[{index}]", hostvars)
-    ]
-    _once([item["nqn"] for item in served], f" of {target}", "nqn")
-    return served
+    items = [(f"fabric_subsystems[{index}]", item) for index, item in enumerate(_list(fabric, "fabric_subsystems"))]
+    servers: dict[str, dict[str, None]] = {}
+    served = []
+    for where, item in items:
+        names = _targets(item, [*targets, target], where, hostvars)
+        servers.setdefault(item["nqn"], {}).update(dict.fromkeys(names))
+        if target in names:
+            served.append((where, item))
+    found = [_subsystem(item, cntlids(list(servers[item["nqn"]]), target), where, hostvars) for where, item in served]
+    _once([item["nqn"] for item in found], f" of {target}", "nqn")
+    return found
 
 
-def _serves(item: Any, target: str, where: str, hostvars: Mapping[str, Any]) -> bool:
+def cntlids(servers: Sequence[str], target: str) -> dict[str, int]:
+    """The range of controller IDs of one of the targets that serve a subsystem; none where it is the only one.
+
+    A host takes the controllers of one NQN for those of one subsystem and rejects an ID that it has already
+    (nvme_validate_cntlid), so every target hands out IDs of its own. Appending a target moves nobody's range, up to 16.
+    """
+    if len(servers) < 2:
+        return {}
+    size, position = CNTLID_MAX // max(ROOM, len(servers)), servers.index(target)
+    return {"cntlid_min": position * size + 1, "cntlid_max": (position + 1) * size}
+
+
+def _targets(item: Any, default: list[str], where: str, hostvars: Mapping[str, Any]) -> list[str]:
+    """Who serves the subsystem."""
     if not isinstance(item, Mapping) or not isinstance(item.get("nqn"), str):
         raise AnsibleFilterError(f"{where}: {item!r} must be a dictionary with the subsystem's nqn")
-    names = _list(item.get("targets", [target]), f"{where}.targets")
+    names = _list(item.get("targets", default), f"{where}.targets")
     for name in names:
         if name not in hostvars:
             raise AnsibleFilterError(f"{where}.targets: {name!r} is not a machine of the inventory; correct it")
-    return target in names
+    return names
 
 
-def _subsystem(item: Mapping[str, Any], where: str, hostvars: Mapping[str, Any]) -> dict[str, Any]:
+def _subsystem(
+    item: Mapping[str, Any], own_cntlids: Mapping[str, int], where: str, hostvars: Mapping[str, Any]
+) -> dict[str, Any]:
     nqn = item["nqn"]
     out = {name: value for name, value in item.items() if name not in ("targets", "allowed_hosts", "namespaces")}
     out.setdefault("serial", derived_serial(nqn))
+    if not {"cntlid_min", "cntlid_max"} & set(out):
+        out.update(own_cntlids)
     try:
         out["allowed_hosts"] = [
             hostnqn(str(name), hostvars) for name in _list(item.get("allowed_hosts", []), f"{where}.allowed_hosts")

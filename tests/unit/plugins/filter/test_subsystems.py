@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.nvmeof.mptcp.plugins.filter.subsystems import subsystems
@@ -38,6 +40,41 @@ def test_targets_choose() -> None:
     twice = [{**ONE, "targets": [name]} for name in ("target1", "target2")]
     assert len(subsystems(twice, "target1", HOSTVARS)) == 1
     assert "targets" not in subsystems(fabric, "target2", HOSTVARS)[0]
+
+
+def ranges(fabric: list, targets: list, nqn: str = VOL) -> list:
+    """What each target of the inventory hands out of controller IDs; None for all, nothing for who does not serve."""
+    machines = {**HOSTVARS, **{name: {} for name in targets}}
+    found = [item for name in targets for item in subsystems(fabric, name, machines, targets) if item["nqn"] == nqn]
+    return [(item["cntlid_min"], item["cntlid_max"]) if "cntlid_min" in item else None for item in found]
+
+
+@pytest.mark.parametrize("count", [2, 3, 16, 17, 100])
+def test_targets_of_one_nqn_hand_out_controller_ids_that_never_meet(count: int) -> None:
+    names = [f"target{number}" for number in range(count)]
+    found = ranges([{"nqn": VOL}], names)
+    assert len(found) == count
+    assert found[0][0] == 1
+    assert found[-1][1] <= 0xFFEF
+    assert all(low <= high for low, high in found)
+    assert all(before[1] < after[0] for before, after in itertools.pairwise(found))
+    assert min(high - low for low, high in found) > 600, "hosts enough for any target"
+    if count < 16:
+        assert ranges([{"nqn": VOL}], [*names, "more"])[:-1] == found, "nobody's range moves"
+
+
+def test_controller_ids_are_divided_only_where_several_serve_and_nobody_wrote_them() -> None:
+    assert ranges([{"nqn": VOL}], ["target1"]) == [None]
+    assert ranges([{"nqn": VOL, "targets": ["target2"]}], ["target1", "target2"]) == [None]
+    two = [(1, 4094), (4095, 8188)]
+    assert ranges([{"nqn": VOL, "targets": ["target2", "target1"]}], ["target1", "target2"]) == two[::-1]
+    # One entry for each target of the same subsystem.
+    apart = [{"nqn": VOL, "targets": ["target1"]}, {"nqn": VOL, "targets": ["target2"]}, {"nqn": VOL + "b"}]
+    assert ranges(apart, ["target1", "target2"]) == two
+    for written in ({"cntlid_min": 7}, {"cntlid_max": 9}, {"cntlid_min": 7, "cntlid_max": 9}):
+        item = subsystems([{"nqn": VOL, **written}], "target1", HOSTVARS, ["target1", "target2"])[0]
+        assert {name: value for name, value in item.items() if name.startswith("cntlid")} == written
+    parse({"subsystems": subsystems([{"nqn": VOL}], "target2", HOSTVARS, ["target1", "target2"])})
 
 
 @pytest.mark.parametrize(
