@@ -1,0 +1,74 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""At a shutdown, send the hosts to their other paths before this target's connections break.
+
+An ANA change reaches a host at once, and it repeats on another path what this one answers with "inaccessible". A broken
+connection it notices only when a command or the keep-alive times out. The ports themselves are left to the kernel.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from typing import Any, Callable, Mapping
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _configfs, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_apply import apply_all
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import Machine
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import parse
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_live import connections, users
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_refusals import explain
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, label
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
+
+#: Seconds for the event, the hosts' reading of the ANA log and the commands under way: each takes a round trip or two.
+_ANNOUNCE = 2.0
+#: Seconds to wait for a run that changes the target: a shutdown ends it, too.
+_LOCK = 10.0
+
+
+def is_shutting_down() -> bool:
+    """Whether systemd has begun to stop the machine, and not just one unit."""
+    # It asks PID 1 itself, so it answers while D-Bus is being stopped. Its status is not 0 while it says "stopping".
+    result = subprocess.run(
+        ["systemctl", "is-system-running"], check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    return result.stdout.strip() == "stopping"
+
+
+def withdraw(
+    saved: Mapping[str, Any],
+    machine: Machine | None = None,
+    wait: float = _ANNOUNCE,
+    shutting_down: Callable[[], bool] = is_shutting_down,
+) -> list[str]:
+    """Make every ANA group of the saved description's ports inaccessible, and return the lines of what was done.
+
+    wait: seconds to give the hosts, if any is connected. Raises Refused when the kernel refuses a state.
+    """
+    if not shutting_down():
+        return ["this machine is not shutting down; what it serves stays as it is"]
+    on = machine or Machine()
+    with _state.lock(on.lock_path, _LOCK):
+        actual = _configfs.gather(on.kernel, on.root)
+        operations = plan(parse(saved["target"]), actual, on.root)
+        apply_all(operations, explain, on.kernel.perform)
+    if operations and users(actual, list(connections(on.kernel.sockets())), on.kernel.loops()):
+        time.sleep(wait)
+    return [operation.line() for operation in operations]
+
+
+def plan(ours: Tree, actual: Tree, root: str) -> list[Operation]:
+    """The ANA states to write. A group of a port that we describe counts, whoever made it: its port goes with ours."""
+    groups = [
+        path
+        for path, found in actual.objects.items()
+        if found.kind == "ana_group" and "/".join(path.split("/")[:2]) in ours.objects
+    ]
+    return [
+        Operation("write", f"{root}/{path}/ana_state", "inaccessible", about=label(path))
+        for path in groups
+        # Beyond inaccessible already: a host gives persistently lost namespaces up.
+        if actual.objects[path].attributes.get("ana_state") not in ("inaccessible", "persistent-loss")
+    ]
