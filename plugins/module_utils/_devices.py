@@ -40,11 +40,24 @@ class Devices:
         found = os.stat(path)
         return (0, found.st_rdev) if stat.S_ISBLK(found.st_mode) else (found.st_dev, found.st_ino)
 
+    def size(self, path: str) -> int | None:
+        """Bytes of a block device or file, or None when it is not there."""
+        try:
+            found = os.stat(path)
+        except OSError:
+            return None
+        if not stat.S_ISBLK(found.st_mode):
+            return found.st_size
+        # In units of 512 bytes, whatever the device's own blocks are.
+        sectors = self._text(f"/sys/dev/block/{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}/size")
+        return int(sectors) * 512 if sectors else None
+
     def moves(self, path: str) -> str | None:
         """Why the name of a block device must not be kept, with the names of that very device that can be, or None."""
-        number = self._number(path)
         # POSIX leaves two slashes at the start as they are.
-        if not number or not _UNSTABLE.fullmatch(re.sub("^//+", "/", os.path.normpath(path))):
+        could = _UNSTABLE.fullmatch(re.sub("^//+", "/", os.path.normpath(path)))
+        number = self._number(path) if could else ""
+        if not number:
             return None
         names = self._stable_names(number)[:4]
         others = f" (or {', '.join(names[1:])})" if names[1:] else ""

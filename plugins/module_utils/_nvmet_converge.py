@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Collection, Mapping
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _configfs, _nvmet_plan, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _configfs, _nvmet_plan, _nvmet_sizes, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._devices import Devices
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_apply import apply_all, ask_transports, spare_port
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import changes
@@ -94,6 +94,9 @@ def converge(
         desired = as_served(without(wanted, actual, bad), actual, on.devices)
         owned = _state.owned(SLICE, on.owned_dir)
         found = _nvmet_plan.plan(desired, actual, owned, prune, on.root)
+        # Measured before nvmet looks, see _nvmet_sizes.
+        sizes, noted = _nvmet_sizes.measure(desired, on.devices), _nvmet_sizes.seen(on.owned_dir)
+        found.operations += _nvmet_sizes.plan(desired, actual, noted, sizes, on.root)
         costs = _forecast(on, found.operations, actual, allow_disruption, check)
         saving = Saving(wanted, prune, on.config_dir) if persist and not boot else None
         save = saving is not None and saving.is_needed()
@@ -101,6 +104,8 @@ def converge(
             saving.write_keys()
         if found.operations and not check:
             _apply(on, desired, actual, found, owned, prune)
+        if not check:
+            _nvmet_sizes.note(desired, noted, sizes, on.owned_dir)
         if saving and save and not check:
             saving.commit()
         return Result(

@@ -45,8 +45,10 @@ def _serves(have: Object | None, device: str, devices: Devices) -> bool:
     if have is None or have.attributes.get("enable") != "1":
         return False
     opened = have.attributes.get("device_path", "")
+    if opened == device:
+        return True
     both = devices.exists(opened) and devices.exists(device)
-    return opened == device or (both and devices.identity(opened) == devices.identity(device))
+    return both and devices.identity(opened) == devices.identity(device)
 
 
 def as_served(desired: Tree, actual: Tree, devices: Devices) -> Tree:

@@ -54,6 +54,8 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal("write", "attr_ieee_oui", errno.EINVAL, _DISCOVERED),
     Refusal("write", "discovery_nqn", errno.EINVAL,
             "it is how the NQN of an existing subsystem begins. Choose another."),
+    Refusal("write", "revalidate_size", errno.EINVAL,
+            "the namespace is not enabled, and another program may have disabled it in this moment. Run again."),
     Refusal("write", "passthru/enable", errno.EINVAL,
             "the subsystem has namespaces that this description does not own, or the controller is in use already."),
     Refusal("write", "enable", errno.ENOENT, "the device or file does not exist. Correct device_path."),

@@ -65,7 +65,8 @@ def replace_file(path: str, content: str | bytes, mode: int = 0o600) -> None:
         raise
 
 
-def _read(path: str) -> Any | None:
+def read_json(path: str) -> Any | None:
+    """What a file of ours holds, or None when it does not exist. Raises ValueError when it is damaged."""
     try:
         with open(path, encoding="utf-8") as stream:
             return json.load(stream)
@@ -77,7 +78,7 @@ def _read(path: str) -> Any | None:
 
 def load(slice_name: str, config_dir: str = CONFIG_DIR) -> dict[str, Any] | None:
     """The saved description of a slice, or None when none was ever applied."""
-    found: dict[str, Any] | None = _read(os.path.join(config_dir, f"{slice_name}.json"))
+    found: dict[str, Any] | None = read_json(os.path.join(config_dir, f"{slice_name}.json"))
     return found
 
 
@@ -97,7 +98,7 @@ def would_save(slice_name: str, description: dict[str, Any], config_dir: str = C
 
 def owned(slice_name: str, owned_dir: str = OWNED_DIR) -> list[str]:
     """Names of the objects that this collection created, sorted."""
-    return list(_read(os.path.join(owned_dir, f"{slice_name}.owned.json")) or [])
+    return list(read_json(os.path.join(owned_dir, f"{slice_name}.owned.json")) or [])
 
 
 def own(slice_name: str, names: list[str], owned_dir: str = OWNED_DIR) -> bool:

@@ -15,6 +15,8 @@ description:
     is where it has none (like O(subsystems[].serial)).
   - Everything is checked before anything is changed, the devices included. A block device that this machine uses
     itself (mounted, swap, part of md, LVM or a pool) is refused, because nvmet would export it without a word.
+  - Where the device of a served namespace has another size than nvmet saw, nvmet is told to look again, and hosts
+    follow.
   - After a successful run the description is saved for the next boot, see O(persist).
 author:
   - The nvmeof.mptcp authors (@nvmeof)

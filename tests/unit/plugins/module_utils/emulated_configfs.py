@@ -91,6 +91,9 @@ class EmulatedKernel:
         self.performed: list = []
         self.tables: list[str] = []
         self.looped: set[str] = set()
+        # Device → bytes, and namespace → bytes that nvmet saw when it last looked.
+        self.sizes: dict[str, int] = {}
+        self.seen: dict[str, int] = {}
 
     # What the code under test calls.
 
@@ -256,7 +259,8 @@ class EmulatedKernel:
         self.particular(folder, name, value, files, kind)
         if name == "ana_grpid" and value == "128":
             value = "0"
-        if name != "enable" or kind != "namespaces/" or not self.passes_through(folder):
+        ignored = name == "enable" and kind == "namespaces/" and self.passes_through(folder)
+        if not ignored and name != "revalidate_size":
             files[name] = value
 
     def passes_through(self, namespace: str) -> bool:
@@ -280,6 +284,10 @@ class EmulatedKernel:
             need(re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", value) is not None)
         elif name == "enable" and value == "1" and kind != "referrals/":
             self.enable(folder, files, kind)
+            self.look(folder, files)
+        elif name == "revalidate_size":
+            need(value == "1" and files["enable"] == "1")
+            self.look(folder, files)
         else:
             self.plain(name, value, files)
 
@@ -299,6 +307,9 @@ class EmulatedKernel:
                 files["addr_treq"] = "required"
         elif name == "addr_treq":
             need(not (value == "not specified" and files.get("addr_tsas") == "tls1.3"))
+
+    def look(self, folder: str, files: dict) -> None:
+        self.seen[folder] = self.sizes.get(files["device_path"], 2**30)
 
     def subsystem(self, path: str) -> str:
         return path[len("subsystems/") :] if re.fullmatch("subsystems/[^/]+", path) else ""

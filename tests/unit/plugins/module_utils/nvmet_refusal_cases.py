@@ -76,6 +76,8 @@ CASES = [
      ("write", f"{NS}/device_nguid", "0b2c1e9e-3a2f-4a5c-9f4e-0d8a6a1b2c3d"), "EBUSY"),
     ("buffered_io of an enabled namespace", ENABLED, ("write", f"{NS}/buffered_io", "1"), "EINVAL"),
     ("resv_enable of an enabled namespace", ENABLED, ("write", f"{NS}/resv_enable", "1"), "EINVAL"),
+    ("the size of a namespace that is not enabled", NAMESPACE, ("write", f"{NS}/revalidate_size", "1"), "EINVAL"),
+    ("not to look at the size", ENABLED, ("write", f"{NS}/revalidate_size", "0"), "EINVAL"),
     ("a uuid that is none", NAMESPACE, ("write", f"{NS}/device_uuid", "x"), "EINVAL"),
     ("ANA group 0", NAMESPACE, ("write", f"{NS}/ana_grpid", "0"), "EINVAL"),
     ("a subsystem that holds a namespace", NAMESPACE, ("rmdir", S), "ENOTEMPTY"),

@@ -205,3 +205,13 @@ def test_a_host_s_own_filesystem_is_no_reason(tmp_path: Path) -> None:
         stream.seek(0x438)
         stream.write(b"\x53\xef")
     assert signature(str(disk)) is None
+
+
+def test_sizes(box: Box, tmp_path: Path) -> None:
+    found = _devices.Devices(str(box.root))
+    (box.root / "sys/devices/vdb/size").write_text("2048\n")
+    assert found.size(DISK) == 2**20
+    (tmp_path / "file.img").write_bytes(b"xyz")
+    assert found.size(str(tmp_path / "file.img")) == 3
+    assert found.size("/nowhere/at/all") is None
+    assert found.size("/dev/vdb1") is None, "sysfs does not tell"

@@ -32,14 +32,18 @@ class AnyDevices:
 
     def __init__(self, absent=()) -> None:
         self.absent = set(absent)
-        # Path → another path of the same device.
+        # Path → another path of the same device, and path → bytes.
         self.same: dict[str, str] = {}
+        self.sizes: dict[str, int] = {}
 
     def exists(self, path: str) -> bool:
         return path not in self.absent
 
     def identity(self, path: str) -> tuple[int, str]:
         return (0, self.same.get(path, path))
+
+    def size(self, path: str) -> int | None:
+        return None if path in self.absent else self.sizes.get(path, 2**30)
 
     def moves(self, path: str) -> str | None:
         return "can move; write another" if path.startswith("/dev/sd") else None
@@ -50,10 +54,12 @@ class AnyDevices:
 
 def machine(folder: Path, kernel: EmulatedKernel | None = None, absent=()) -> converge.Machine:
     folder.mkdir(exist_ok=True)
+    kernel, devices = kernel or EmulatedKernel(absent=absent), AnyDevices(absent)
+    kernel.sizes = devices.sizes
     return converge.Machine(
-        kernel=kernel or EmulatedKernel(absent=absent),
+        kernel=kernel,
         root=ROOT,
-        devices=AnyDevices(absent),
+        devices=devices,
         config_dir=str(folder / "etc"),
         owned_dir=str(folder / "var"),
         lock_path=str(folder / "lock"),
