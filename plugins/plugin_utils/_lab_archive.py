@@ -51,19 +51,20 @@ def newest_kernel(index: str, series: t.Sequence[str]) -> Kernel | None:
 def resolve_kernel(mirror: str, cache: pathlib.Path, progress: Progress) -> Kernel:
     """The newest supported kernel at `mirror`; when it cannot be reached, the one it offered last time."""
     remembered = cache / "kernel.json"
-    uri = f"{mirror}/dists/{BACKPORTS}/main/binary-amd64/Packages.xz"
     try:
-        index = _download(uri)
+        index = packages_index(mirror, BACKPORTS)
     except OSError as error:
         if not remembered.exists():
-            raise LabError(f"{uri}: {error}; write a mirror of Debian in lab_mirror") from None
+            raise LabError(f"{error}; write a mirror of Debian in lab_mirror") from None
         kernel = Kernel(**json.loads(remembered.read_text(encoding="utf-8")))
-        progress.say(f"{uri}: {error}; staying with Linux {kernel.release}")
+        progress.say(f"{error}; staying with Linux {kernel.release}")
         return kernel
     newest = newest_kernel(index, SERIES)
     if newest is None:
         raise LabError(
-            "{} offers no cloud kernel of the series {}: use another lab_mirror".format(uri, ", ".join(SERIES))
+            "{} has no cloud kernel of the series {} in {}: use another lab_mirror".format(
+                mirror, ", ".join(SERIES), BACKPORTS
+            )
         )
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = remembered.with_suffix(".new")
@@ -72,14 +73,19 @@ def resolve_kernel(mirror: str, cache: pathlib.Path, progress: Progress) -> Kern
     return newest
 
 
-def _download(uri: str) -> str:
-    """The text of an .xz file, fetched by apt's own downloader: it knows this machine's proxies and methods."""
+def packages_index(mirror: str, suite: str) -> str:
+    """The Packages index of a suite. Raises OSError with the address."""
     with tempfile.TemporaryDirectory(prefix="nvmeof-mptcp-") as folder:
         path = os.path.join(folder, "Packages.xz")
-        command = ["/usr/lib/apt/apt-helper", "-o", "Acquire::Retries=1", "download-file", uri, path]
-        result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        if result.returncode != 0:
-            reason = [line for line in result.stderr.splitlines() if line.startswith("E:")]
-            raise OSError(reason[-1] if reason else f"apt-helper ended with {result.returncode}")
+        download(f"{mirror}/dists/{suite}/main/binary-amd64/Packages.xz", path)
         with lzma.open(path, "rt", encoding="utf-8") as stream:
             return stream.read()
+
+
+def download(uri: str, path: str) -> None:
+    """Fetch a file by apt's own downloader, which knows this machine's proxies and methods. Raises OSError."""
+    command = ["/usr/lib/apt/apt-helper", "-o", "Acquire::Retries=1", "download-file", uri, path]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if result.returncode != 0:
+        reason = [line for line in result.stderr.splitlines() if line.startswith("E:")]
+        raise OSError(f"{uri}: {reason[-1] if reason else f'apt-helper ended with {result.returncode}'}")
