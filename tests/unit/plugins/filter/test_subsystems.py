@@ -8,7 +8,11 @@ from ansible_collections.nvmeof.mptcp.plugins.filter.subsystems import subsystem
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import parse
 
 VOL = "nqn.2026-11.org.example:vol0"
-HOSTVARS = {"target1": {}, "target2": {}, "host1": {"nvme_host_hostnqn": "nqn.2026-11.org.example:host1"}}
+HOSTVARS = {
+    "target1": {},
+    "target2": {},
+    **{name: {"nvme_host_hostnqn": "nqn.2026-11.org.example:host1"} for name in ("host1", "clone")},
+}
 ONE = {"nqn": VOL, "allowed_hosts": ["host1"], "namespaces": [{"nsid": 1, "device_path": "/dev/x", "scratch": True}]}
 
 
@@ -52,6 +56,11 @@ def test_targets_choose() -> None:
         ([{"nqn": VOL, "namespaces": [{"nsid": 1, "scratch": "yes"}]}], r"namespaces\[0\].scratch: 'yes' must be"),
         ([ONE, {"nqn": VOL + "b"}, ONE], f"fabric_subsystems of target1: nqn '{VOL}' is written twice"),
         ([{"nqn": VOL, "namespaces": [{"nsid": 7}, {"nsid": 7}]}], rf"fabric_subsystems \({VOL}\): nsid 7 is written"),
+        ([{"nqn": VOL, "allow_any_host": "no"}], r"fabric_subsystems\[0\].allow_any_host: 'no' must be true or false"),
+        (
+            [{"nqn": VOL, "allowed_hosts": ["host1", "clone"]}],
+            "'host1' and 'clone' have the same host NQN nqn.2026-11.org.example:host1; a cloned machine",
+        ),
         ([{"nqn": VOL, "namespaces": [{}]}], r"fabric_subsystems\[0\].namespaces\[0\]: {} must be"),
     ],
 )
