@@ -38,6 +38,7 @@ test: lint ## Every test: lint, unit and property tests, the scenarios on real k
 
 scenario: venv ## One molecule scenario with all its set-up: make scenario S=fabric
 	@: "$${S:?say which: make scenario S=fabric}"
+	[ -f molecule/$(S)/molecule.yml ] || { echo "make: no scenario $(S); there are $$(cd molecule && echo */molecule.yml | sed 's,/molecule.yml,,g')" >&2; exit 1; }
 	molecule test --scenario-name $(S)
 
 property: ## Random pairs of trees on a real nvmet: make property PAIRS=500
@@ -45,6 +46,7 @@ property: ## Random pairs of trees on a real nvmet: make property PAIRS=500
 
 bench: venv ## One benchmark, its last line one JSON object: make bench B=bandwidth
 	@: "$${B:?say which: make bench B=bandwidth}"
+	[ -f tests/benchmarks/$(B).yml ] || { echo "make: no benchmark $(B); there are $$(cd tests/benchmarks && echo *.yml | sed 's,\.yml,,g')" >&2; exit 1; }
 	python tests/benchmarks/$(B).py
 
 # The stamp names the lock that the environment was made from, so a changed lock makes it anew.

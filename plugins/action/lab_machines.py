@@ -61,19 +61,23 @@ class ActionModule(ActionBase):
     """Start and end the machines on the controller; an action, so that its progress is seen while it runs."""
 
     _requires_connection = False
-    _supports_check_mode = False
+    _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Run the task."""
         result = super().run(tmp, task_vars)
         _, arguments = self.validate_argument_spec(
             argument_spec=_ARGUMENTS,
-            required_if=[("state", "present", ("cache_dir", "image", "machines", "networks"))],
+            required_if=[("state", "present", ("machines", "networks"))],
         )
         progress = Progress(Display().display)
         # Machines are recognised by their folder, so its one true name is used.
         folder = pathlib.Path(arguments["lab_dir"]).resolve()
         try:
+            if self._task.check_mode:
+                if arguments["state"] == "present":
+                    define(arguments["machines"], arguments["networks"])
+                return {**result, "changed": False}
             if arguments["state"] == "absent":
                 return {**result, "changed": _lab_machines.absent(folder, progress)}
             changed = _present(folder, arguments, progress)
@@ -85,6 +89,9 @@ class ActionModule(ActionBase):
 
 def _present(folder: pathlib.Path, arguments: dict[str, t.Any], progress: Progress) -> bool:
     lab = define(arguments["machines"], arguments["networks"])
+    for name in ("image", "cache_dir"):
+        if not arguments[name]:
+            raise LabError(f"{name} is missing: the machines start from an image, and snapshots are kept in the cache")
     image, cache = pathlib.Path(arguments["image"]), pathlib.Path(arguments["cache_dir"]).resolve()
     if not (image / "image.json").exists():
         raise LabError(f"image {image} is no lab image: take the path that lab_image returns")

@@ -104,9 +104,13 @@ def _targets(item: Any, default: list[str], where: str, hostvars: Mapping[str, A
     if not isinstance(item, Mapping) or not isinstance(item.get("nqn"), str):
         raise AnsibleFilterError(f"{where}: {item!r} must be a dictionary with the subsystem's nqn")
     names = _list(item.get("targets", default), f"{where}.targets")
+    if not names:
+        raise AnsibleFilterError(f"{where}.targets: is empty; name a target, or leave it out for all")
     for name in names:
         if name not in hostvars:
             raise AnsibleFilterError(f"{where}.targets: {name!r} is not a machine of the inventory; correct it")
+        if len(default) > 1 and name not in default:
+            raise AnsibleFilterError(f"{where}.targets: {name!r} is not a target; put it into the group nvme_targets")
     return names
 
 
@@ -118,18 +122,32 @@ def _subsystem(
     out.setdefault("serial", derived_serial(nqn))
     if not {"cntlid_min", "cntlid_max"} & set(out):
         out.update(own_cntlids)
-    try:
-        out["allowed_hosts"] = [
-            hostnqn(str(name), hostvars) for name in _list(item.get("allowed_hosts", []), f"{where}.allowed_hosts")
-        ]
-    except UnknownHost as error:
-        raise AnsibleFilterError(f"{where}.allowed_hosts: {error}") from error
+    if not isinstance(item.get("allow_any_host", False), bool):
+        raise AnsibleFilterError(f"{where}.allow_any_host: {item['allow_any_host']!r} must be true or false")
+    out["allowed_hosts"] = _hosts(_list(item.get("allowed_hosts", []), f"{where}.allowed_hosts"), where, hostvars)
     out["namespaces"] = [
         _namespace(namespace, nqn, f"{where}.namespaces[{index}]")
         for index, namespace in enumerate(_list(item.get("namespaces", []), f"{where}.namespaces"))
     ]
     _once([namespace["nsid"] for namespace in out["namespaces"]], f" ({nqn})", "nsid")
     return out
+
+
+def _hosts(names: list[Any], where: str, hostvars: Mapping[str, Any]) -> list[str]:
+    """The host NQNs of inventory names and NQNs."""
+    found: dict[str, str] = {}
+    for name in map(str, names):
+        try:
+            nqn = hostnqn(name, hostvars)
+        except UnknownHost as error:
+            raise AnsibleFilterError(f"{where}.allowed_hosts: {error}") from error
+        if nqn in found:
+            raise AnsibleFilterError(
+                f"{where}.allowed_hosts: {found[nqn]!r} and {name!r} have the same host NQN {nqn}; a cloned machine "
+                "needs an /etc/nvme/hostnqn and an /etc/nvme/hostid of its own"
+            )
+        found[nqn] = name
+    return list(found)
 
 
 def _namespace(item: Any, nqn: str, where: str) -> dict[str, Any]:

@@ -33,10 +33,15 @@ ansible_facts:
       description: Names of the NICs.
       type: list
       elements: str
+    fio:
+      description: Path of fio, empty when it is not installed.
+      type: str
     hostnqn:
       description: What C(/etc/nvme/hostnqn) says, empty when it does not exist.
       type: str
 """
+
+import shutil
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_identity import find
@@ -47,6 +52,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     try:
         facts = {**nic_facts(ip_json("address", "show")), "hostnqn": find().hostnqn}
+        facts["fio"] = shutil.which("fio") or ""
     except OSError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, ansible_facts=facts)

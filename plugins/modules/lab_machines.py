@@ -23,7 +23,9 @@ extends_documentation_fragment:
   - nvmeof.mptcp._attributes
 attributes:
   check_mode:
-    support: none
+    support: partial
+    details:
+      - In check mode only the description of the machines is checked.
   diff_mode:
     support: none
 options:
@@ -37,7 +39,7 @@ options:
     type: path
     required: true
   cache_dir:
-    description: The folder of the images and snapshots. Required with O(state=present).
+    description: The folder of the images and snapshots. Needed to start machines.
     type: path
   image:
     description: The folder of an image, as M(nvmeof.mptcp.lab_image) returns it. Required with O(state=present).

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import UnknownHost, hostnqn
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import hostnqn
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._mptcp_network import service_address
 
 
@@ -35,21 +35,10 @@ def nvme_connections(
         }
         for target in targets
         for subsystem in subsystems
-        if target in subsystem.get("targets", [target]) and _allows(subsystem, host, own, hostvars)
+        if target in subsystem.get("targets", [target]) and _allows(subsystem, host, own)
     ]
 
 
-def _allows(subsystem: Mapping[str, Any], host: str, own: str, hostvars: Mapping[str, Any]) -> bool:
-    if subsystem.get("allow_any_host"):
-        return True
-    return any(
-        entry in (host, own) or _nqn_of(entry, hostvars) == own for entry in subsystem.get("allowed_hosts") or []
-    )
-
-
-def _nqn_of(entry: str, hostvars: Mapping[str, Any]) -> str | None:
-    try:
-        return hostnqn(entry, hostvars)
-    except UnknownHost:
-        # Another machine whose facts this run has no need of; the target's own check names a misspelt one.
-        return None
+def _allows(subsystem: Mapping[str, Any], host: str, own: str) -> bool:
+    # By name or NQN, never by another name with the same NQN: a cloned machine is not let in.
+    return subsystem.get("allow_any_host") is True or bool({host, own} & set(subsystem.get("allowed_hosts") or []))

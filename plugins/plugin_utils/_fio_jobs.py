@@ -8,6 +8,7 @@ A device is known by subsystem NQN, namespace identifier and UUID as the kernel 
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,7 +52,9 @@ def fio_jobs(
     for subsystem in subsystems:
         if subsystem["nqn"] not in wanted:
             continue
-        for namespace in subsystem["namespaces"]:
+        for namespace in subsystem.get("namespaces") or []:
+            if namespace.get("enable") is False:
+                continue
             try:
                 device = _device(subsystem["nqn"], namespace, found.get(subsystem["nqn"]))
             except Unsafe as error:
@@ -70,14 +73,14 @@ def fio_jobs(
 
 def _device(nqn: str, namespace: Mapping[str, Any], found: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """What the kernel has for a described namespace. Raises Unsafe."""
-    nsid = namespace["nsid"]
+    nsid = int(namespace["nsid"])
     here = [one for one in (found or {"namespaces": []})["namespaces"] if one["nsid"] == nsid]
     if not here:
         raise Unsafe(f"{nqn} namespace {nsid} is not on this host: its controller is missing or lost")
     device: Mapping[str, Any] = here[0]
     if not namespace.get("scratch"):
         return device
-    expected = str(namespace.get("uuid") or namespace_identifiers(nqn, nsid)["uuid"]).lower()
+    expected = str(uuid.UUID(str(namespace.get("uuid") or namespace_identifiers(nqn, nsid)["uuid"])))
     if str(device["uuid"]).lower() != expected:
         raise Unsafe(
             f"{nqn} namespace {nsid} is marked scratch, but /dev/{device['name']} has the UUID "

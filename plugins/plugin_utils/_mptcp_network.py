@@ -27,8 +27,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import netaddr
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._rails import (
     BadFabric,
+    addresses,
     machine_rails,
     parse_address,
     parse_networks,
@@ -59,13 +61,15 @@ def service_address(hostvars: Mapping[str, Any], target: str) -> str:
 def _check_service_addresses(networks: Any, hostvars: Mapping[str, Any], targets: Iterable[str]) -> None:
     taken: dict[str, str] = {}
     for target in targets:
-        address = service_address(hostvars, target)
+        address = netaddr.IPAddress(service_address(hostvars, target))
         for rail, cidr in parse_networks(networks).items():
             if address in cidr:
                 raise BadFabric(
                     f"fabric_service_address {address} of {target} is inside {rail} ({cidr}); "
                     "take one outside every rail, or it can be reached over that rail alone"
                 )
+        if not address.is_unicast() or address.is_loopback() or address.is_link_local() or not int(address):
+            raise BadFabric(f"fabric_service_address {address} of {target} is not an address that hosts can connect to")
         if address in taken:
             raise BadFabric(f"fabric_service_address {address} is written for {taken[address]} and for {target}")
         taken[address] = target
@@ -96,6 +100,15 @@ def mptcp_plan(
     others = [*targets, *hosts] if name in targets else targets
     machines = {machine: machine_rails(networks, hostvars, machine) for machine in dict.fromkeys([name, *others])}
     _check_rail_addresses(machines)
+    services = {service_address(hostvars, target): target for target in targets}
+    for machine in machines:
+        for interface, address in addresses(hostvars[machine]):
+            if str(address.ip) in services:
+                # Its prohibit rule would cut off all that uses the address now, ssh among it.
+                raise BadFabric(
+                    f"fabric_service_address {address.ip} of {services[str(address.ip)]} is the address of {interface} "
+                    f"on {machine}: take one that no NIC has; it is put on the target's lo"
+                )
     rails = machines[name]
     plan: dict[str, Any] = {
         "rails": rails,

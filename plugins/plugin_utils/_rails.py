@@ -77,6 +77,8 @@ def machine_rails(networks: Any, hostvars: Mapping[str, Any], name: str) -> list
     if name not in hostvars:
         raise BadFabric(f"{name!r} is not a machine of the inventory")
     written = hostvars[name].get("fabric_rails") or {}
+    if not isinstance(written, Mapping):
+        raise BadFabric(f"fabric_rails of {name}: {written!r} must be a dictionary of rails")
     for rail in written:
         if rail not in rails:
             raise BadFabric(f"fabric_rails of {name}: {rail!r} is not in fabric_networks ({', '.join(rails)})")
@@ -129,11 +131,15 @@ def _found(
 
 
 def _addresses(machine: Mapping[str, Any], name: str) -> list[tuple[str, netaddr.IPNetwork]]:
-    """Every IPv4 address of a machine with its interface, from its facts."""
-    facts = machine.get("ansible_facts") or {}
-    if "interfaces" not in facts:
+    if "interfaces" not in (machine.get("ansible_facts") or {}):
         raise BadFabric(f"the addresses of {name} are not known: gather its facts (gather_subset network) first")
-    return [pair for interface in sorted(facts["interfaces"]) for pair in _of_interface(interface, facts)]
+    return addresses(machine)
+
+
+def addresses(machine: Mapping[str, Any]) -> list[tuple[str, netaddr.IPNetwork]]:
+    """Every IPv4 address of a machine's NICs, from its facts; none when they are not gathered."""
+    facts = machine.get("ansible_facts") or {}
+    return [pair for interface in sorted(facts.get("interfaces", [])) for pair in _of_interface(interface, facts)]
 
 
 def _down(facts: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,11 @@ from ansible_collections.nvmeof.mptcp.plugins.filter.subsystems import subsystem
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import parse
 
 VOL = "nqn.2026-11.org.example:vol0"
-HOSTVARS = {"target1": {}, "target2": {}, "host1": {"nvme_host_hostnqn": "nqn.2026-11.org.example:host1"}}
+HOSTVARS = {
+    "target1": {},
+    "target2": {},
+    **{name: {"nvme_host_hostnqn": "nqn.2026-11.org.example:host1"} for name in ("host1", "clone")},
+}
 ONE = {"nqn": VOL, "allowed_hosts": ["host1"], "namespaces": [{"nsid": 1, "device_path": "/dev/x", "scratch": True}]}
 
 
@@ -84,11 +88,17 @@ def test_controller_ids_are_divided_only_where_several_serve_and_nobody_wrote_th
         (["x"], r"fabric_subsystems\[0\]: 'x' must be a dictionary"),
         ([{"serial": 1}], r"fabric_subsystems\[0\]: .*nqn"),
         ([{"nqn": VOL, "targets": ["t9"]}], r"fabric_subsystems\[0\].targets: 't9' is not a machine"),
+        ([{"nqn": VOL, "targets": []}], r"fabric_subsystems\[0\].targets: is empty"),
         ([{"nqn": VOL, "allowed_hosts": "host1"}], r"fabric_subsystems\[0\].allowed_hosts: 'host1' must be a list"),
         ([{"nqn": VOL, "allowed_hosts": ["h9"]}], r"fabric_subsystems\[0\].allowed_hosts: 'h9' is neither"),
         ([{"nqn": VOL, "namespaces": [{"nsid": 1, "scratch": "yes"}]}], r"namespaces\[0\].scratch: 'yes' must be"),
         ([ONE, {"nqn": VOL + "b"}, ONE], f"fabric_subsystems of target1: nqn '{VOL}' is written twice"),
         ([{"nqn": VOL, "namespaces": [{"nsid": 7}, {"nsid": 7}]}], rf"fabric_subsystems \({VOL}\): nsid 7 is written"),
+        ([{"nqn": VOL, "allow_any_host": "no"}], r"fabric_subsystems\[0\].allow_any_host: 'no' must be true or false"),
+        (
+            [{"nqn": VOL, "allowed_hosts": ["host1", "clone"]}],
+            "'host1' and 'clone' have the same host NQN nqn.2026-11.org.example:host1; a cloned machine",
+        ),
         ([{"nqn": VOL, "namespaces": [{}]}], r"fabric_subsystems\[0\].namespaces\[0\]: {} must be"),
     ],
 )

@@ -40,6 +40,12 @@ def test_a_host_is_allowed_by_its_nqn_or_when_anyone_is() -> None:
     assert derived(subsystem(0, OWN), targets=("t1",)) == [("192.0.2.1", "0")]
     assert derived(subsystem(0, allow_any_host=True), targets=("t1",)) == [("192.0.2.1", "0")]
     assert derived(subsystem(0), subsystem(1, OWN + "f"), targets=("t1",)) == []
+    assert derived(subsystem(0, allow_any_host="no"), targets=("t1",)) == []
+
+
+def test_a_machine_with_the_nqn_of_another_is_not_let_in() -> None:
+    clone = {**HOSTVARS, "h9": HOSTVARS["h1"]}
+    assert nvme_connections([subsystem(0, "h1")], "h9", ["t1"], clone) == []
 
 
 def test_what_cannot_be_known_is_told() -> None:

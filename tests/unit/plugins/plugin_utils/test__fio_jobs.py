@@ -13,7 +13,7 @@ NQN = "nqn.2026-11.org.example:vol0"
 PLANNED = [{"subsysnqn": NQN}]
 
 
-def described(*nsids: int, nqn: str = NQN, **more: object) -> dict:
+def described(*nsids: object, nqn: str = NQN, **more: object) -> dict:
     return {"nqn": nqn, "namespaces": [{"nsid": nsid, "device_path": "/dev/vdb", **more} for nsid in nsids]}
 
 
@@ -72,6 +72,14 @@ def test_subsystems_of_other_hosts_are_left_out() -> None:
 def test_what_must_not_be_written_is_refused(description: dict, info: dict, words: str) -> None:
     with pytest.raises(Unsafe, match=words):
         fio_jobs([description], PLANNED, info)
+
+
+def test_what_is_not_there_to_be_read_is_left_out() -> None:
+    assert fio_jobs([{"nqn": NQN}], PLANNED, has(1)) == ""
+    assert fio_jobs([described(1, enable=False)], PLANNED, has(1)) == ""
+    assert "rw=read" in fio_jobs([described("1")], PLANNED, has(1))
+    uuid = namespace_identifiers(NQN, 1)["uuid"].replace("-", "").upper()
+    assert "rw=write" in fio_jobs([described(1, scratch=True, uuid=uuid)], PLANNED, has(1))
 
 
 def test_a_namespace_in_use_is_read() -> None:

@@ -149,6 +149,15 @@ def without(name: str, key: str) -> Any:
     return hostvars
 
 
+def on_nic(name: str) -> dict[str, Any]:
+    """A machine whose management NIC has the service address of t0."""
+    hostvars = fabric(2, 2, 2)[0]
+    facts = hostvars[name]["ansible_facts"]
+    facts["interfaces"].append("mgmt0")
+    facts["mgmt0"] = {"device": "mgmt0", "type": "ether", "ipv4": {"address": "10.10.255.1", "prefix": "24"}}
+    return hostvars
+
+
 def having(**changes: Any) -> Any:
     return {**fabric(2, 2, 2)[0], **changes}
 
@@ -161,6 +170,13 @@ def having(**changes: Any) -> Any:
         (having(t0=machine(1, 2, "fish")), "t0", ["fabric_service_address of t0", "'fish'"]),
         (having(t0=machine(1, 2, "2001:db8::1")), "t0", ["not an IPv4 address"]),
         (having(t0=machine(1, 2, "10.10.1.9")), "h0", ["10.10.1.9 of t0 is inside rail1 (10.10.1.0/24)"]),
+        *[
+            (having(t0=machine(1, 2, address)), "h0", [f"{address} of t0 is not an address that hosts can connect to"])
+            for address in ("127.0.0.1", "224.0.0.1", "0.0.0.0", "169.254.0.9")
+        ],
+        (on_nic("h0"), "h0", ["10.10.255.1 of t0 is the address of mgmt0 on h0"]),
+        (on_nic("t0"), "t0", ["10.10.255.1 of t0 is the address of mgmt0 on t0"]),
+        (having(h0={**machine(101, 2), "fabric_rails": ["rail0"]}), "h0", ["fabric_rails of h0", "dictionary"]),
         (having(t1=machine(2, 2, "10.10.255.1")), "h0", ["10.10.255.1 is written for t0 and for t1"]),
         (having(t1=machine(1, 2, "10.10.255.2")), "h0", ["t1 and t0 both have 10.10.0.1 in rail0"]),
         (having(h0=machine(1, 2)), "h0", ["both have 10.10.0.1"]),
