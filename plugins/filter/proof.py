@@ -8,9 +8,10 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._networks import BadFabric
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._program import build
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._proof import proof, ready
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._rails import BadFabric, machine_rails
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._rails import machine_rails
 
 
 def _read_by(hostvars: Mapping[str, Any], host: str, targets: Iterable[str], variable: str) -> list[str]:
