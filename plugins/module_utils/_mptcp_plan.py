@@ -88,7 +88,9 @@ def _addresses(plan: Plan, description: dict[str, Any], actual: dict[str, Any]) 
         if entry["address"] in actual["interfaces"].get(entry["dev"], {}).get("addresses", []):
             plan.keep(key, key)
             continue
-        plan.run(key, "ip", "address", "add", entry["address"], "dev", entry["dev"])
+        # It is never asked for on the wire, so nobody else can answer for it: usable at once, for a port to bind to.
+        nodad = ("nodad",) if ":" in entry["address"] else ()
+        plan.run(key, "ip", "address", "add", entry["address"], "dev", entry["dev"], *nodad)
         plan.after[key] = key
 
 

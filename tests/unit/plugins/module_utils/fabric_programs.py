@@ -11,6 +11,15 @@ for function in (_state.load, _state.save, _state.would_save, _state.owned, _sta
 _state.lock.__wrapped__.__defaults__ = (folder + "/lock", 5.0)
 print(json.dumps(_mptcp_converge.converge(plan)))
 """
+WATCH = CONVERGE.replace(
+    "print(json.dumps(_mptcp_converge.converge(plan)))",
+    """
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_watch
+print("ready", flush=True)
+for line in _mptcp_watch.boot(plan):
+    print(line, flush=True)
+""",
+)
 # Serves until it is killed; a line on standard input asks which NIC the bytes to each address have left by.
 SERVE = """
 import collections, contextlib, json, socket, sys, threading

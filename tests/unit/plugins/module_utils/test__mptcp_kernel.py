@@ -14,22 +14,12 @@ from collections.abc import Iterator
 
 import pytest
 from fabric_in_namespaces import UNABLE, Fabric, Machine, Topology, run
-from fabric_programs import CONNECT, CONVERGE
+from fabric_programs import CONNECT, WATCH
 
 RAILS = 3
 SERVICE = "10.10.255.1"
 
 pytestmark = pytest.mark.skipif(bool(UNABLE), reason=UNABLE)
-
-WATCH = CONVERGE.replace(
-    "print(json.dumps(_mptcp_converge.converge(plan)))",
-    """
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_watch
-print("ready", flush=True)
-for line in _mptcp_watch.boot(plan):
-    print(line, flush=True)
-""",
-)
 
 
 def nics(number: int) -> dict[str, list[tuple[str, str]]]:

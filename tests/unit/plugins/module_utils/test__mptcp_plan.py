@@ -228,7 +228,7 @@ def test_ipv6_machine() -> None:
     actual["interfaces"]["eth0"]["addresses"] = ["fe80::5/64", "2001:db8::5/64"]
     kernel = Kernel(actual)
     assert converge(in_ipv6(), kernel)[2:] == [
-        "ip address add 2001:db8:ff::5/128 dev lo",
+        "ip address add 2001:db8:ff::5/128 dev lo nodad",
         "ip -6 route add blackhole 2001:db8::/64 metric 4294967295 proto 77",
         "ip -6 route add 2001:db8::9/128 metric 900 proto 77 dev eth0",
         "ip -6 route add 2001:db8:ff::1/128 metric 900 table 7600 proto 77 via 2001:db8::1 dev eth0",

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from fabric_in_namespaces import UNABLE, Fabric, Machine, Topology
+from fabric_programs import WATCH
 
 pytestmark = pytest.mark.skipif(bool(UNABLE), reason=UNABLE)
 
@@ -218,6 +220,22 @@ def test_a_subflow_stays_on_its_rail_when_the_route_changes(fabric: Fabric) -> N
         seen = fabric.python("h", STAY, service, f"{found[0]['dst']} metric 900 proto 77 {' '.join(hops)}")
         assert {address for _nic, address in seen} >= {address for address, backup in flows.values() if not backup}
         assert [(nic, address) for nic, address in seen if flows.get(nic, ("",))[0] != address] == []
+
+
+def test_unit_brings_back_what_the_kernel_dropped_with_an_ipv6_address(fabric: Fabric) -> None:
+    if fabric.topology is not TOPOLOGIES["IPv6"]:
+        pytest.skip("once is enough; IPv4 is in test__mptcp_kernel.py")
+    journal = fabric.start("h", WATCH, str(fabric.folder / "h"), json.dumps(fabric.plan("h")))
+    assert journal.readline() == "as described\n"
+    fabric.ip("h", "address del 2001:db8:1::101/64 dev r1")
+    while "not usable" not in (line := journal.readline()):
+        assert line
+    fabric.ip("h", "address add 2001:db8:1::101/64 dev r1")
+    while "every rail" not in (line := journal.readline()) and "table 7601" not in line:
+        assert line
+    time.sleep(1)
+    assert fabric.converge("h")["plan"] == []
+    check(fabric, "t")
 
 
 def test_data_never_leaves_by_the_management_nic(fabric: Fabric) -> None:
