@@ -15,6 +15,9 @@ The plan, and what was measured for it in network namespaces (Linux 6.18, four r
   with that rail's routes alone: 0 %.
 - A rail that dies silently (the link stays up) is left out as soon as its neighbour is FAILED. With the kernel's
   neighbour timers, a quarter of the new connections still failed after 20 s; with those below none did after 6 s.
+- Not so for IPv6: the kernel takes a neighbour that it is still looking for as alive, and the joins to a silent rail
+  keep it looking. New connections that choose the rail time out for as long as it is silent; a link that is down is
+  left out. Groups of next hop objects would leave it out, but give every first subflow the address of their first NIC.
 - A join whose neighbour does not answer in time is not tried again: a rail that was away for 3 s was missing from the
   connections of that time for good with 3 probes, and from none with 10.
 - Removing one NIC makes the kernel drop the whole multipath route. Worse-metric routes, one per rail, then carry on.
@@ -22,6 +25,8 @@ The plan, and what was measured for it in network namespaces (Linux 6.18, four r
   subflow counts as an additional one. With N or N - 1 the rail stays lost (join rejected); with 2 N it always healed.
 - When rails share one network, the connected route of the first NIC would take what a target answers on all of them: a
   route to each address of a host keeps it on its rail. The hosts need nothing more; ARP is settled by the sysctls.
+- Rails of unequal speed need nothing: 80, 40 and 20 Mbit/s carried 56, 29 and 15 % of one connection, 129 Mbit/s.
+- Behind a router, a host does not see that a target's end is dead: of connections that choose such a rail, none works.
 - A rail that is a backup is no next hop of the multipath route, so that no first subflow takes it while another lives.
 - Blackhole routes of the worst metric and C(prohibit) rules: without them, packets for a dead rail follow the default
   route through the management NIC, where an answer can reset the subflow for good.
