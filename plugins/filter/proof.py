@@ -8,9 +8,11 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric_checks import service_address
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._networks import BadFabric
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._program import build
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._proof import proof, ready
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._rails import BadFabric, machine_rails
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._rails import machine_rails
 
 
 def _read_by(hostvars: Mapping[str, Any], host: str, targets: Iterable[str], variable: str) -> list[str]:
@@ -34,12 +36,14 @@ def of_run(
     planned: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """The judgement of a run on this host."""
+    targets = list(targets)
     try:
         machines = {
             name: {
                 "before": hostvars[name]["proof_before"],
                 "after": hostvars[name]["proof_after"],
                 "rails": machine_rails(networks, hostvars, name),
+                "service": service_address(hostvars, name) if name in targets else "",
             }
             for name in _read_by(hostvars, host, targets, "proof_after")
         }

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _mptcp_network, _rails
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _mptcp_network, _networks, _rails
 
 
 def _told(function: Callable[..., Any]) -> Callable[..., Any]:
     def told(*arguments: Any, **options: Any) -> Any:
         try:
             return function(*arguments, **options)
-        except _rails.BadFabric as error:
+        except _networks.BadFabric as error:
             raise AnsibleFilterError(str(error)) from error
 
     return told

@@ -61,7 +61,12 @@ def interfaces(links: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
             "index": link["ifindex"],
             "up": "UP" in link["flags"],
             "carrier": "LOWER_UP" in link["flags"],
-            "addresses": [f"{entry['local']}/{entry['prefixlen']}" for entry in link["addr_info"] if "local" in entry],
+            # IPv6 refuses to use an address before it knows that nobody else has it.
+            "addresses": [
+                f"{entry['local']}/{entry['prefixlen']}"
+                for entry in link["addr_info"]
+                if "local" in entry and not entry.get("tentative")
+            ],
         }
         for link in links
         if "ifname" in link
@@ -74,8 +79,11 @@ def nic_facts(links: list[dict[str, Any]]) -> dict[str, Any]:
     for link in links:
         if "ifname" not in link:
             continue
-        name, entries = link["ifname"], [entry for entry in link["addr_info"] if entry.get("family") == "inet"]
-        found = [{"address": entry["local"], "prefix": str(entry["prefixlen"])} for entry in entries]
+        name = link["ifname"]
+        # A privacy address is replaced every day; no plan can hold it.
+        entries = [entry for entry in link["addr_info"] if "local" in entry and not entry.get("temporary")]
+        found = [_address_fact(entry) for entry in entries if entry["family"] == "inet"]
+        found6 = [_address_fact(entry) for entry in entries if entry["family"] == "inet6"]
         fact: dict[str, Any] = {
             "device": name,
             "active": link["operstate"] != "DOWN",
@@ -85,18 +93,27 @@ def nic_facts(links: list[dict[str, Any]]) -> dict[str, Any]:
         if found:
             fact["ipv4"] = found[0]
             fact["ipv4_secondaries"] = found[1:]
+        if found6:
+            fact["ipv6"] = found6
         facts["interfaces"].append(name)
         facts[re.sub("[-.:]", "_", name)] = fact
     return facts
 
 
+def _address_fact(entry: dict[str, Any]) -> dict[str, str]:
+    return {"address": entry["local"], "prefix": str(entry["prefixlen"])}
+
+
 def route(entry: dict[str, Any]) -> dict[str, Any]:
     """One route of C(ip -j -N route)."""
-    hops = entry.get("nexthops") or ([entry] if "dev" in entry else [])
-    kind = str(entry.get("type", "1"))
+    kind = _ROUTE_TYPES.get(str(entry.get("type", "1")), str(entry.get("type")))
+    # IPv6 shows a blackhole as a route over lo.
+    hops = entry.get("nexthops") or ([entry] if "dev" in entry and kind == "unicast" else [])
+    table = str(entry.get("table", "254"))
     return {
-        "type": _ROUTE_TYPES.get(kind, kind),
+        "type": kind,
         "dst": str(ipaddress.ip_network(entry["dst"])),
+        "table": _TABLES.get(table, table),
         "metric": entry.get("metric", 0),
         "nexthops": [{"via": hop.get("gateway", ""), "dev": hop["dev"]} for hop in hops],
     }
@@ -117,7 +134,12 @@ def _prefix(entry: dict[str, Any], key: str) -> str:
     value = entry.get(key, "all")
     if value == "all":
         return ""
-    return str(ipaddress.ip_network(f"{value}/{entry.get(key + 'len', 32)}"))
+    length = f"/{entry[key + 'len']}" if key + "len" in entry else ""
+    return str(ipaddress.ip_network(f"{value}{length}"))
+
+
+def _of_both_families(*arguments: str) -> list[dict[str, Any]]:
+    return [entry for family in ("-4", "-6") for entry in ip_json(family, *arguments)]
 
 
 def read() -> dict[str, Any]:
@@ -127,6 +149,6 @@ def read() -> dict[str, Any]:
         "interfaces": links,
         "endpoints": _mptcp_pm.endpoints({link["index"]: name for name, link in links.items()}),
         "limits": _mptcp_pm.limits(),
-        "routes": [route(entry) for entry in ip_json("-4", "route", "show", "table", "main", "proto", PROTOCOL)],
-        "rules": [rule(entry) for entry in ip_json("-4", "rule", "show") if str(entry.get("protocol")) == PROTOCOL],
+        "routes": [route(entry) for entry in _of_both_families("route", "show", "table", "all", "proto", PROTOCOL)],
+        "rules": [rule(entry) for entry in _of_both_families("rule", "show") if str(entry.get("protocol")) == PROTOCOL],
     }

@@ -41,7 +41,7 @@ def explain(operation: Operation, error: OSError) -> str | None:
     for words, remedy in _REMEDIES:
         if words in said:
             return f"{said} - {remedy}"
-    if "File exists" in said and operation.argv[1:2] == ("route",):
+    if "File exists" in said and "route" in operation.argv[1:3]:
         return f"{said} - a route that is not ours has this destination and metric: remove it, or change its metric."
     if operation.verb == "write" and isinstance(error, FileNotFoundError):
         return "the running kernel has no such sysctl; a kernel that can carry NVMe over MPTCP (Linux 7.0) has it."

@@ -88,7 +88,9 @@ def _addresses(plan: Plan, description: dict[str, Any], actual: dict[str, Any]) 
         if entry["address"] in actual["interfaces"].get(entry["dev"], {}).get("addresses", []):
             plan.keep(key, key)
             continue
-        plan.run(key, "ip", "address", "add", entry["address"], "dev", entry["dev"])
+        # It is never asked for on the wire, so nobody else can answer for it: usable at once, for a port to bind to.
+        nodad = ("nodad",) if ":" in entry["address"] else ()
+        plan.run(key, "ip", "address", "add", entry["address"], "dev", entry["dev"], *nodad)
         plan.after[key] = key
 
 
@@ -104,15 +106,25 @@ def _drop_addresses(plan: Plan, description: dict[str, Any], actual: dict[str, A
 Stale = List[Tuple[str, Tuple[str, ...]]]
 
 
+def _ip(prefix: str, *words: str) -> tuple[str, ...]:
+    # Without a family, ip takes some IPv6 objects for IPv4 ones that are not there.
+    return ("ip", "-6", *words) if ":" in prefix else ("ip", *words)
+
+
+def _table(route: dict[str, Any]) -> tuple[str, ...]:
+    return () if route.get("table", "main") == "main" else ("table", route["table"])
+
+
 def _route_key(route: dict[str, Any]) -> str:
-    return f"route {route['dst']} metric {route['metric']}"
+    return " ".join(("route", route["dst"], "metric", str(route["metric"]), *_table(route)))
 
 
 def _route_argv(route: dict[str, Any], hops: list[tuple[str, str]]) -> tuple[str, ...]:
     kind = () if route["type"] == "unicast" else (route["type"],)
-    argv = (*kind, route["dst"], "metric", str(route["metric"]), "proto", PROTOCOL)
+    argv = (*kind, route["dst"], "metric", str(route["metric"]), *_table(route), "proto", PROTOCOL)
     if len(hops) == 1:
-        return (*argv, "via", hops[0][0], "dev", hops[0][1])
+        via = ("via", hops[0][0]) if hops[0][0] else ()
+        return (*argv, *via, "dev", hops[0][1])
     return (*argv, *(word for via, dev in hops for word in ("nexthop", "via", via, "dev", dev)))
 
 
@@ -138,11 +150,11 @@ def _routes(
         if now and now["type"] == route["type"] and set(usable) <= set(hops) <= set(every):
             continue
         argv = _route_argv(route, usable)
-        plan.run(key, "ip", "route", "replace" if now else "add", *argv)
+        plan.run(key, *_ip(route["dst"], "route", "replace" if now else "add"), *argv)
         plan.after[key] = " ".join(argv)
     wanted = {_route_key(route) for route in description["routes"]}
     gone = [(key, route) for key, route in present.items() if key not in wanted]
-    return [(key, ("ip", "route", "del", *_route_argv(route, _hops(route)))) for key, route in gone]
+    return [(key, (*_ip(route["dst"], "route", "del"), *_route_argv(route, _hops(route)))) for key, route in gone]
 
 
 def _rule_argv(rule: dict[str, Any]) -> tuple[str, ...]:
@@ -159,9 +171,9 @@ def _rules(plan: Plan, description: dict[str, Any], actual: dict[str, Any]) -> S
     for argv in wanted:
         if argv not in present:
             key = f"rule {' '.join(argv)}"
-            plan.run(key, "ip", "rule", "add", *argv)
+            plan.run(key, *_ip(argv[1], "rule", "add"), *argv)
             plan.after[key] = " ".join(argv)
-    return [(f"rule {' '.join(argv)}", ("ip", "rule", "del", *argv)) for argv in present if argv not in wanted]
+    return [(f"rule {' '.join(argv)}", (*_ip(argv[1], "rule", "del"), *argv)) for argv in present if argv not in wanted]
 
 
 def _limits(plan: Plan, description: dict[str, Any], actual: dict[str, Any]) -> None:

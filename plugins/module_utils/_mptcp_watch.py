@@ -23,7 +23,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Ref
 BOOT_WAIT = 30.0
 #: Events come in bursts: this long without one ends a burst, and no burst lasts longer than the second, in seconds.
 _QUIET, _LONGEST = 0.5, 3.0
-_RTMGRP_LINK, _RTMGRP_IPV4_IFADDR = 0x1, 0x10
+_RTMGRP_LINK, _RTMGRP_IPV4_IFADDR, _RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100
 
 
 class Events:
@@ -32,7 +32,7 @@ class Events:
     def __init__(self) -> None:
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
         self._socket = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
-        self._socket.bind((0, _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR))
+        self._socket.bind((0, _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV6_IFADDR))
 
     def wait(self) -> None:
         """Return after the next burst of events."""

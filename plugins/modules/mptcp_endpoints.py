@@ -65,21 +65,22 @@ options:
       address: {description: Address with prefix length., type: str, required: true}
       dev: {description: The interface., type: str, required: true}
   routes:
-    description: Routes of the main table.
+    description: Routes.
     type: list
     elements: dict
     default: []
     suboptions:
       type: {description: Type of the route., type: str, required: true, choices: [unicast, blackhole]}
       dst: {description: Destination with prefix length., type: str, required: true}
-      metric: {description: "Metric; with O(routes[].dst) it identifies the route.", type: int, required: true}
+      metric: {description: "Metric; with destination and table it identifies the route.", type: int, required: true}
+      table: {description: "V(main) or the number of a table.", type: str, default: main}
       nexthops:
         description: Next hops; those of a rail without a usable NIC are left out.
         type: list
         elements: dict
         required: true
         suboptions:
-          via: {description: The gateway., type: str, required: true}
+          via: {description: The gateway; empty for what the NIC reaches itself., type: str, required: true}
           rail: {description: The rail whose NIC leads to it., type: str, required: true}
   rules:
     description: Routing policy rules.
@@ -90,11 +91,7 @@ options:
       priority: {description: Priority., type: int, required: true}
       from: {description: Source prefix., type: str, required: true}
       to: {description: Destination prefix; empty for all., type: str, required: true}
-      action:
-        description: A lookup in the main table, or a prohibition.
-        type: str
-        required: true
-        choices: [main, prohibit]
+      action: {description: "V(prohibit), or the table to look into, V(main) or a number.", type: str, required: true}
   sysctls:
     description: Sysctls by name.
     type: dict
@@ -179,8 +176,14 @@ ARGUMENTS: dict[str, Any] = {
     "endpoints": _list(address=_TEXT, rail=_TEXT, id=_NUMBER, flags=_FLAGS),
     "limits": {"type": "dict", "required": True, "options": {"subflows": _NUMBER, "add_addr_accepted": _NUMBER}},
     "addresses": _list(address=_TEXT, dev=_TEXT),
-    "routes": _list(type={**_TEXT, "choices": ["unicast", "blackhole"]}, dst=_TEXT, metric=_NUMBER, nexthops=_NEXTHOPS),
-    "rules": _list(priority=_NUMBER, to=_TEXT, action={**_TEXT, "choices": ["main", "prohibit"]}, **{"from": _TEXT}),
+    "routes": _list(
+        type={**_TEXT, "choices": ["unicast", "blackhole"]},
+        dst=_TEXT,
+        metric=_NUMBER,
+        table={"type": "str", "default": "main"},
+        nexthops=_NEXTHOPS,
+    ),
+    "rules": _list(priority=_NUMBER, to=_TEXT, action=_TEXT, **{"from": _TEXT}),
     "sysctls": {"type": "dict", "default": {}},
     "interface_sysctls": {"type": "dict", "default": {}},
 }

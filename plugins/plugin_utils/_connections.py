@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric_checks import service_address
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import hostnqn
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._mptcp_network import service_address
 
 
 def nvme_connections(

@@ -10,14 +10,24 @@ The plan, and what was measured for it in network namespaces (Linux 6.18, four r
   rail; each C(subflow) endpoint adds one bound to its NIC, which selects that NIC's next hop. No address is announced,
   so one that cannot be reached holds up nothing. 5 connections: 5 subflows on each of 4 rails, none doubled.
 - Linux 6.16 and later keep a first subflow on the next hop that matches its source address (0.1 % of the bytes on other
-  rails after the route was replaced eight times), so a machine needs no routing table per rail.
+  rails after the route was replaced eight times), so an IPv4 machine needs no routing table per rail. IPv6 does not:
+  32 % of the bytes left by another rail after six replacements. There a rule for each rail's address leads to a table
+  with that rail's routes alone: 0 %.
 - A rail that dies silently (the link stays up) is left out as soon as its neighbour is FAILED. With the kernel's
   neighbour timers, a quarter of the new connections still failed after 20 s; with those below none did after 6 s.
+- Not so for IPv6: the kernel takes a neighbour that it is still looking for as alive, and the joins to a silent rail
+  keep it looking. New connections that choose the rail time out for as long as it is silent; a link that is down is
+  left out. Groups of next hop objects would leave it out, but give every first subflow the address of their first NIC.
 - A join whose neighbour does not answer in time is not tried again: a rail that was away for 3 s was missing from the
   connections of that time for good with 3 probes, and from none with 10.
 - Removing one NIC makes the kernel drop the whole multipath route. Worse-metric routes, one per rail, then carry on.
 - Limits: a subflow that the host lost and the target still holds counts at the target, and the replacement of a first
   subflow counts as an additional one. With N or N - 1 the rail stays lost (join rejected); with 2 N it always healed.
+- When rails share one network, the connected route of the first NIC would take what a target answers on all of them: a
+  route to each address of a host keeps it on its rail. The hosts need nothing more; ARP is settled by the sysctls.
+- Rails of unequal speed need nothing: 80, 40 and 20 Mbit/s carried 56, 29 and 15 % of one connection, 129 Mbit/s.
+- Behind a router, a host does not see that a target's end is dead: of connections that choose such a rail, none works.
+- A rail that is a backup is no next hop of the multipath route, so that no first subflow takes it while another lives.
 - Blackhole routes of the worst metric and C(prohibit) rules: without them, packets for a dead rail follow the default
   route through the management NIC, where an answer can reset the subflow for good.
 """
@@ -28,60 +38,26 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import netaddr
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._rails import (
-    BadFabric,
-    addresses,
-    machine_rails,
-    parse_address,
-    parse_networks,
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric_checks import (
+    check_in_common,
+    check_machines,
+    service_addresses,
 )
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._mptcp_sysctls import interface_sysctls, sysctls
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._networks import Rail, parse_networks, shared
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._rails import Nic, find_nics
 
 # Metrics: worse than what an administrator writes by hand, better than a DHCP route's 1024; the last is the worst.
 METRIC_MULTIPATH = 900
 METRIC_RAIL = 901
 METRIC_BLACKHOLE = 4294967295
-# Priorities of rules: before main (32766); the prohibition after up to MAX_RAILS rails.
+# Priorities of rules: before main (32766); the prohibition after up to MAX_SUBNETS networks.
 PRIORITY_RAIL = 7700
 PRIORITY_PROHIBIT = 7799
+# Tables of single rails, each looked up by the rule with its own number as priority.
+TABLE_RAIL = 7600
 
-Rails = list[dict[str, str]]
-
-
-def service_address(hostvars: Mapping[str, Any], target: str) -> str:
-    """The address under which a target is reached; raises BadFabric when it has none."""
-    written = hostvars[target].get("fabric_service_address") if target in hostvars else None
-    if not written:
-        raise BadFabric(
-            f"fabric_service_address of target {target} is missing: write an address of its own, outside every rail; "
-            "it is put on the target's lo and reached over every rail"
-        )
-    return str(parse_address(written, f"fabric_service_address of {target}"))
-
-
-def _check_service_addresses(networks: Any, hostvars: Mapping[str, Any], targets: Iterable[str]) -> None:
-    taken: dict[str, str] = {}
-    for target in targets:
-        address = netaddr.IPAddress(service_address(hostvars, target))
-        for rail, cidr in parse_networks(networks).items():
-            if address in cidr:
-                raise BadFabric(
-                    f"fabric_service_address {address} of {target} is inside {rail} ({cidr}); "
-                    "take one outside every rail, or it can be reached over that rail alone"
-                )
-        if not address.is_unicast() or address.is_loopback() or address.is_link_local() or not int(address):
-            raise BadFabric(f"fabric_service_address {address} of {target} is not an address that hosts can connect to")
-        if address in taken:
-            raise BadFabric(f"fabric_service_address {address} is written for {taken[address]} and for {target}")
-        taken[address] = target
-
-
-def _check_rail_addresses(machines: Mapping[str, Rails]) -> None:
-    taken: dict[str, str] = {}
-    for machine, rails in machines.items():
-        for rail in rails:
-            other = taken.setdefault(rail["address"], machine)
-            if other != machine:
-                raise BadFabric(f"{machine} and {other} both have {rail['address']} in {rail['name']} ({rail['cidr']})")
+Nics = Mapping[str, Nic]
 
 
 def mptcp_plan(
@@ -94,104 +70,112 @@ def mptcp_plan(
     Raises BadFabric, naming the variable and the value, for what cannot work.
     """
     targets, hosts = list(targets), list(hosts)
-    _check_service_addresses(networks, hostvars, targets)
+    rails = parse_networks(networks)
+    services = service_addresses(rails, hostvars, targets)
     # A host looks at the targets alone and the few targets look at all: no pair of machines goes unchecked, and a
     # fleet of n machines does not read n * n sets of variables.
     others = [*targets, *hosts] if name in targets else targets
-    machines = {machine: machine_rails(networks, hostvars, machine) for machine in dict.fromkeys([name, *others])}
-    _check_rail_addresses(machines)
-    services = {service_address(hostvars, target): target for target in targets}
-    for machine in machines:
-        for interface, address in addresses(hostvars[machine]):
-            if str(address.ip) in services:
-                # Its prohibit rule would cut off all that uses the address now, ssh among it.
-                raise BadFabric(
-                    f"fabric_service_address {address.ip} of {services[str(address.ip)]} is the address of {interface} "
-                    f"on {machine}: take one that no NIC has; it is put on the target's lo"
-                )
-    rails = machines[name]
+    machines = {machine: find_nics(rails, hostvars, machine) for machine in dict.fromkeys([name, *others])}
+    check_machines(machines, services, hostvars)
+    nics = machines[name]
+    in_one_network = any(len(shared(rails, nic.rail)) > 1 for nic in nics.values())
+    versions = [nic.rail.version for nic in nics.values()]
     plan: dict[str, Any] = {
-        "rails": rails,
+        "rails": [nic.as_option() for nic in nics.values()],
         "endpoints": [],
-        "limits": {"subflows": 2 * len(rails), "add_addr_accepted": 0},
+        # A connection has subflows of its own family alone.
+        "limits": {"subflows": 2 * max(map(versions.count, versions)), "add_addr_accepted": 0},
         "addresses": [],
-        "routes": [_blackhole(rail["cidr"]) for rail in rails],
+        "routes": _own_networks(nics),
         "rules": [],
-        "sysctls": dict(_SYSCTLS),
-        "interface_sysctls": dict(_INTERFACE_SYSCTLS),
+        "sysctls": sysctls(versions, name in hosts),
+        "interface_sysctls": interface_sysctls(versions, name in hosts, in_one_network),
     }
     if name in targets:
-        _serve(plan, rails, service_address(hostvars, name))
+        _serve(plan, nics, services[name])
+        answered = [machines[host] for host in hosts if host != name]
+        plan["routes"] += [route for host in answered for route in _answers(rails, nics, host)]
     if name in hosts:
-        reached = {service_address(hostvars, target): machines[target] for target in targets if target != name}
-        _reach(plan, rails, reached)
+        reached = {target: machines[target] for target in targets if target != name}
+        for target, target_nics in reached.items():
+            check_in_common(name, nics, target, target_nics, services[target])
+        # By place in the description, so that a rail keeps its table when the machine is put into another one.
+        tables = {rail: str(TABLE_RAIL + place) for place, rail in enumerate(rails)}
+        _reach(plan, nics, {services[target]: target_nics for target, target_nics in reached.items()}, tables)
     return plan
 
 
-def _blackhole(destination: str) -> dict[str, Any]:
-    return {"type": "blackhole", "dst": destination, "metric": METRIC_BLACKHOLE, "nexthops": []}
+def _host(address: netaddr.IPAddress) -> str:
+    return str(netaddr.IPNetwork(address))
 
 
-def _unicast(destination: str, metric: int, nexthops: list[dict[str, str]]) -> dict[str, Any]:
-    return {"type": "unicast", "dst": destination, "metric": metric, "nexthops": nexthops}
+def _blackhole(destination: str, **table: str) -> dict[str, Any]:
+    return {"type": "blackhole", "dst": destination, "metric": METRIC_BLACKHOLE, "nexthops": [], **table}
 
 
-def _serve(plan: dict[str, Any], rails: Rails, address: str) -> None:
-    source = f"{address}/32"
+def _unicast(destination: str, metric: int, nexthops: list[dict[str, str]], **table: str) -> dict[str, Any]:
+    return {"type": "unicast", "dst": destination, "metric": metric, "nexthops": nexthops, **table}
+
+
+def _own_networks(nics: Nics) -> list[dict[str, Any]]:
+    """A rail's network is reached over the rail, the others of a routed rail through its router, or not at all."""
+    routes = []
+    for nic in nics.values():
+        for subnet in nic.rail.subnets:
+            if subnet != nic.subnet:
+                hop = {"via": str(nic.subnet.gateway), "rail": nic.rail.name}
+                routes.append(_unicast(str(subnet.cidr), METRIC_MULTIPATH, [hop]))
+            blackhole = _blackhole(str(subnet.cidr))
+            routes += [blackhole] if blackhole not in routes else []
+    return routes
+
+
+def _serve(plan: dict[str, Any], nics: Nics, address: netaddr.IPAddress) -> None:
+    source = _host(address)
     plan["addresses"].append({"address": source, "dev": "lo"})
     # Nothing leaves from the service address but over a rail: it cannot be reached through any other NIC.
-    for index, rail in enumerate(rails):
-        rule = {"priority": PRIORITY_RAIL + index, "from": source, "to": rail["cidr"], "action": "main"}
-        plan["rules"].append(rule)
+    cidrs = [
+        str(subnet.cidr) for nic in nics.values() if nic.rail.version == address.version for subnet in nic.rail.subnets
+    ]
+    for index, cidr in enumerate(dict.fromkeys(cidrs)):
+        plan["rules"].append({"priority": PRIORITY_RAIL + index, "from": source, "to": cidr, "action": "main"})
     plan["rules"].append({"priority": PRIORITY_PROHIBIT, "from": source, "to": "", "action": "prohibit"})
 
 
-def _reach(plan: dict[str, Any], rails: Rails, targets: Mapping[str, Rails]) -> None:
-    for index, rail in enumerate(rails):
-        endpoint = {"address": rail["address"], "rail": rail["name"], "id": index + 1, "flags": ["subflow"]}
-        plan["endpoints"].append(endpoint)
-    plan["sysctls"].update(_HOST_SYSCTLS)
-    plan["interface_sysctls"].update(_HOST_INTERFACE_SYSCTLS)
-    for address, target_rails in targets.items():
-        destination = f"{address}/32"
-        nexthops = [{"via": rail["address"], "rail": rail["name"]} for rail in target_rails]
-        plan["routes"].append(_unicast(destination, METRIC_MULTIPATH, nexthops))
-        for index, nexthop in enumerate(nexthops):
-            plan["routes"].append(_unicast(destination, METRIC_RAIL + index, [nexthop]))
+def _answers(rails: Mapping[str, Rail], nics: Nics, host: Nics) -> Iterable[dict[str, Any]]:
+    """Routes of a target to a host's addresses in a network that rails share, each over the rail of that address."""
+    for name, nic in host.items():
+        if name in nics and len(shared(rails, nic.rail)) > 1:
+            yield _unicast(_host(nic.address), METRIC_MULTIPATH, [{"via": "", "rail": name}])
+            yield _blackhole(_host(nic.address))
+
+
+def _reach(
+    plan: dict[str, Any], nics: Nics, targets: Mapping[netaddr.IPAddress, Nics], tables: Mapping[str, str]
+) -> None:
+    for index, (name, nic) in enumerate(nics.items()):
+        flags = ["subflow", "backup"] if nic.rail.backup else ["subflow"]
+        plan["endpoints"].append({"address": str(nic.address), "rail": name, "id": index + 1, "flags": flags})
+    for address, target in targets.items():
+        destination = _host(address)
+        common = [name for name, nic in nics.items() if name in target and nic.rail.version == address.version]
+        common.sort(key=lambda name: nics[name].rail.backup)
+        hops = {name: {"via": _via(nics[name], target[name]), "rail": name} for name in common}
+        first = [name for name in common if not nics[name].rail.backup]
+        plan["routes"].append(_unicast(destination, METRIC_MULTIPATH, [hops[name] for name in first or common]))
+        for index, hop in enumerate(hops.values()):
+            plan["routes"].append(_unicast(destination, METRIC_RAIL + index, [hop]))
         plan["routes"].append(_blackhole(destination))
+        for name in nics:
+            if address.version == nics[name].rail.version == 6:
+                table = tables[name]
+                alone = [_unicast(destination, METRIC_MULTIPATH, [hops[name]], table=table)] if name in hops else []
+                plan["routes"] += [*alone, _blackhole(destination, table=table)]
+    for name, nic in nics.items():
+        if nic.rail.version == 6 and any(address.version == 6 for address in targets):
+            table = tables[name]
+            plan["rules"].append({"priority": int(table), "from": _host(nic.address), "to": "", "action": table})
 
 
-_SYSCTLS = {
-    "net.mptcp.enabled": "1",
-    # Only the in-kernel path manager acts on endpoints.
-    "net.mptcp.path_manager": "kernel",
-    # One dropped SYN must not turn MPTCP off for an hour, for every connection of the machine.
-    "net.mptcp.blackhole_timeout": "0",
-    # Every subflow joins the address that was connected to first; 0 forbids just that.
-    "net.mptcp.allow_join_initial_addr_port": "1",
-}
-_INTERFACE_SYSCTLS = {
-    # A NIC without carrier must not attract packets; the blackhole route takes them.
-    "net.ipv4.conf.{interface}.ignore_routes_with_linkdown": "1",
-    # The service address is reached through a rail's own address and is never answered or asked for on the wire, also
-    # when two rails turn out to share a switch.
-    "net.ipv4.conf.{interface}.arp_ignore": "1",
-    "net.ipv4.conf.{interface}.arp_announce": "2",
-}
-_HOST_SYSCTLS = {
-    # Leave out a rail whose far end does not answer ARP although the link is up.
-    "net.ipv4.fib_multipath_use_neigh": "1",
-    # Spread first subflows by port: with the default, all of them to one target take one rail.
-    "net.ipv4.fib_multipath_hash_policy": "1",
-}
-_HOST_INTERFACE_SYSCTLS = {
-    # Answers come in on the subflow's rail, also while the best route is over another: strict checking drops them.
-    "net.ipv4.conf.{interface}.rp_filter": "2",
-    # A dead far end is noticed in about 5 s instead of up to 53 s; a connection that makes progress sends no probe.
-    "net.ipv4.neigh.{interface}.base_reachable_time_ms": "2000",
-    "net.ipv4.neigh.{interface}.delay_first_probe_time": "1",
-    "net.ipv4.neigh.{interface}.retrans_time_ms": "500",
-    # A join that no neighbour answers fails for good when the probes are used up: 30 s instead of 1.5 s, in which a
-    # rail comes back or a busy target answers. Meanwhile the neighbour counts as dead: no first subflow waits for it.
-    "net.ipv4.neigh.{interface}.mcast_solicit": "60",
-}
+def _via(nic: Nic, target: Nic) -> str:
+    return str(target.address if target.subnet == nic.subnet else nic.subnet.gateway)

@@ -18,7 +18,7 @@ MIB = 2**20
 
 def proof(
     host: str,
-    rails: Sequence[Mapping[str, str]],
+    rails: Sequence[Mapping[str, Any]],
     planned: Sequence[Mapping[str, Any]],
     controllers: Sequence[Mapping[str, Any]],
     machines: Mapping[str, Mapping[str, Any]],
@@ -26,8 +26,8 @@ def proof(
     """Judge one host.
 
     rails: the host's rails as machine_rails gives them. planned: the controllers that the description asks for.
-    controllers: those that the host has. machines: for this host and each target {before, after, rails}, where before
-    and after are mptcp_info.
+    controllers: those that the host has. machines: for this host and each target {before, after, rails, service}, where
+    before and after are mptcp_info and service is the address that connections are made to.
     Returns table (lines to print), problems (one sentence each, empty when the proof holds) and shares (rail to 0..1).
     """
     problems: list[str] = []
@@ -43,16 +43,18 @@ def proof(
         counts = sorted({len(_established(connection)) for connection in found})
         lines.append(f"{portal[0] + ':' + portal[1]:24}{len(found):<13}{' or '.join(map(str, counts)) or '0'}")
         problems += _connections(host, portal, queues, found)
-        problems += _missing(host, rails, found, machines)
+        problems += _missing(host, _rails_to(portal, rails, machines), found, machines)
+    # Rails that no connection can use carry nothing, and nothing is planned for them.
+    used = {rail["name"] for portal in portals for rail in _rails_to(portal, rails, machines)}
+    rails = [rail for rail in rails if rail["name"] in used or not portals]
     carried = {rail["name"]: _carried(machines[host], rail["interface"]) for rail in rails}
-    total = sum(sum(of) for of in carried.values())
-    shares = {name: sum(of) / total if total else 0.0 for name, of in carried.items()}
+    shares = _shares(rails, carried)
     lines += ["", f"{'rail':12}{'NIC':12}{'received':>12}{'sent':>12}{'share':>8}{'planned':>9}"]
     for rail in rails:
         received, sent = carried[rail["name"]]
         share = f"{shares[rail['name']]:.0%}"
         amounts = f"{received / MIB:>8.1f} MiB{sent / MIB:>8.1f} MiB"
-        lines.append(f"{rail['name']:12}{rail['interface']:12}{amounts}{share:>8}{1 / len(rails):>9.0%}")
+        lines.append(f"{rail['name']:12}{rail['interface']:12}{amounts}{share:>8}{_planned(rail, rails):>9.0%}")
     problems += _idle_rails(host, rails, shares, machines) if portals else []
     fallbacks, joins = _counted(machines, FALLBACKS), _counted(machines, JOIN_FAILURES)
     lines += [
@@ -127,9 +129,40 @@ def _connections(host: str, portal: tuple[str, str], queues: int, found: Sequenc
     return problems
 
 
+def _family(rail: Mapping[str, Any], rails: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [other for other in rails if (":" in other["address"]) == (":" in rail["address"])]
+
+
+def _rails_to(
+    portal: tuple[str, str], rails: Sequence[Mapping[str, Any]], machines: Mapping[str, Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """The rails of the host that lead to a portal: of its family, and with a NIC of the target."""
+    common = [{rail["name"] for rail in one["rails"]} for one in machines.values() if one["service"] == portal[0]]
+    return [
+        rail
+        for rail in rails
+        if (":" in rail["address"]) == (":" in portal[0]) and all(rail["name"] in names for names in common)
+    ]
+
+
+def _planned(rail: Mapping[str, Any], rails: Sequence[Mapping[str, Any]]) -> float:
+    total = sum(other["share"] for other in _family(rail, rails))
+    # A host whose rails are all backups uses them alike.
+    return float(rail["share"] / total) if total else 1 / len(_family(rail, rails))
+
+
+def _shares(rails: Sequence[Mapping[str, Any]], carried: Mapping[str, tuple[int, int]]) -> dict[str, float]:
+    """The part of each rail in the bytes of its family; a NIC can be in a rail of either."""
+    shares = {}
+    for rail in rails:
+        total = sum(sum(carried[other["name"]]) for other in _family(rail, rails))
+        shares[rail["name"]] = sum(carried[rail["name"]]) / total if total else 0.0
+    return shares
+
+
 def _missing(
     host: str,
-    rails: Sequence[Mapping[str, str]],
+    rails: Sequence[Mapping[str, Any]],
     found: Sequence[Mapping[str, Any]],
     machines: Mapping[str, Mapping[str, Any]],
 ) -> list[str]:
@@ -148,20 +181,19 @@ def _missing(
 
 def _idle_rails(
     host: str,
-    rails: Sequence[Mapping[str, str]],
+    rails: Sequence[Mapping[str, Any]],
     shares: Mapping[str, float],
     machines: Mapping[str, Mapping[str, Any]],
 ) -> list[str]:
-    planned = 1 / len(rails)
     return [
         f"{host}: {rail['name']} carried {shares[rail['name']]:.0%} of the bytes, less than half of its planned "
-        f"{planned:.0%}: {_cause(host, rail, machines)}"
+        f"{_planned(rail, rails):.0%}: {_cause(host, rail, machines)}"
         for rail in rails
-        if shares[rail["name"]] < planned / 2
+        if shares[rail["name"]] < _planned(rail, rails) / 2
     ]
 
 
-def _cause(host: str, rail: Mapping[str, str], machines: Mapping[str, Mapping[str, Any]]) -> str:
+def _cause(host: str, rail: Mapping[str, Any], machines: Mapping[str, Mapping[str, Any]]) -> str:
     """Why a rail is not used, from what the machines show."""
     for name, machine in machines.items():
         for other in machine["rails"]:

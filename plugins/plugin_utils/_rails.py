@@ -1,168 +1,224 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Note that this plugin util is PRIVATE to the collection.
-"""Rails: the networks that carry storage traffic, and which NIC of which machine is in which of them.
+"""Which NIC of a machine is in which rail.
 
-A rail is one IP network with one NIC of every machine in it. The NIC is found by its address in the gathered facts, so
-an inventory names networks and no interface.
+The NIC is found by its address in the gathered facts, so an inventory names networks and no interface. Rails that share
+one network are told apart by the names of the NICs: the first NIC is in the first of them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import netaddr
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._networks import (
+    BadFabric,
+    Rail,
+    Subnet,
+    parse_address,
+    parse_networks,
+    shared,
+)
 
-#: MPTCP_PM_SUBFLOWS_MAX of Linux 7.2 (net/mptcp/pm_kernel.c) is 64; two per rail are needed, see _mptcp_network.py.
-MAX_RAILS = 32
-
-
-_FACT_NAME = re.compile("[-.:]")
-
-
-class BadFabric(ValueError):
-    """The description of the fabric and the machines contradict each other; the text says where and what to do."""
-
-
-def parse_networks(networks: Any) -> dict[str, netaddr.IPNetwork]:
-    """Rails by name, in the order of the description; raises BadFabric for what cannot be a set of rails."""
-    if not isinstance(networks, list) or not networks:
-        raise BadFabric("fabric_networks: a list of at least one {name, cidr} is needed")
-    if len(networks) > MAX_RAILS:
-        raise BadFabric(
-            f"fabric_networks: {len(networks)} rails are more than the {MAX_RAILS} that the kernel's limit of "
-            f"{2 * MAX_RAILS} subflows per connection allows (two per rail, so that a dead one can be replaced)"
-        )
-    rails: dict[str, netaddr.IPNetwork] = {}
-    for network in networks:
-        name, cidr = _name_and_cidr(network)
-        if name in rails:
-            raise BadFabric(f"fabric_networks: two rails are named {name!r}; names must differ")
-        for other, taken in rails.items():
-            if cidr in taken or taken in cidr:
-                raise BadFabric(f"fabric_networks: {name} ({cidr}) and {other} ({taken}) overlap; one network per rail")
-        rails[name] = cidr
-    return rails
+Found = list[tuple[str, netaddr.IPNetwork]]
 
 
-def _name_and_cidr(network: Any) -> tuple[str, netaddr.IPNetwork]:
-    if not isinstance(network, Mapping) or not network.get("name") or not network.get("cidr"):
-        raise BadFabric(f"fabric_networks: {network!r} is not a rail; write {{name: rail0, cidr: 198.51.100.0/24}}")
-    unknown = sorted(set(network) - {"name", "cidr"})
-    if unknown:
-        raise BadFabric(
-            f"fabric_networks: {network['name']} has the unknown key {unknown[0]!r}; keys are name and cidr"
-        )
-    try:
-        cidr = netaddr.IPNetwork(network["cidr"])
-    except (netaddr.AddrFormatError, ValueError, TypeError):
-        raise BadFabric(f"fabric_networks: cidr {network['cidr']!r} of {network['name']} is not a network") from None
-    if cidr.version != 4:
-        raise BadFabric(f"fabric_networks: cidr {cidr} of {network['name']} is IPv6; rails are IPv4 networks")
-    if cidr.ip != cidr.network or cidr.prefixlen > 31:
-        raise BadFabric(f"fabric_networks: cidr {cidr} of {network['name']} is not a network; is it {cidr.cidr}?")
-    return str(network["name"]), cidr
+@dataclass(frozen=True)
+class Nic:
+    """A machine's NIC in a rail. mtu is 0 when no facts tell it."""
+
+    rail: Rail
+    subnet: Subnet
+    interface: str
+    address: netaddr.IPAddress
+    mtu: int
+
+    def as_option(self) -> dict[str, str]:
+        """As M(nvmeof.mptcp.mptcp_endpoints) takes it."""
+        name, cidr = self.rail.name, str(self.subnet.cidr)
+        return {"name": name, "cidr": cidr, "interface": self.interface, "address": str(self.address)}
 
 
-def machine_rails(networks: Any, hostvars: Mapping[str, Any], name: str) -> list[dict[str, str]]:
-    """The rails of one machine as {name, cidr, interface, address}, in the order of the description.
+def machine_rails(networks: Any, hostvars: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """The rails of one machine as {name, cidr, interface, address, share}, in the order of the description.
 
-    networks: the list C(fabric_networks). hostvars: Ansible's, with the facts of the subset C(network) gathered.
-    A rail written in the machine's C(fabric_rails) ({rail0: {interface: eth1, address: 198.51.100.1}}) is taken from
-    there. Raises BadFabric when a rail has no NIC of the machine, or more than one.
+    share: the planned part of the bytes, 0 to 1, among the rails of the same family; 0 for a backup.
     """
-    rails = parse_networks(networks)
+    nics = list(find_nics(parse_networks(networks), hostvars, name).values())
+    return [{**nic.as_option(), "share": _share(nic.rail, [other.rail for other in nics])} for nic in nics]
+
+
+def _share(rail: Rail, rails: list[Rail]) -> float:
+    total = sum(other.speed or 1 for other in rails if other.version == rail.version and not other.backup)
+    return 0.0 if rail.backup else (rail.speed or 1) / total
+
+
+def find_nics(rails: Mapping[str, Rail], hostvars: Mapping[str, Any], name: str) -> dict[str, Nic]:
+    """The NIC of one machine in each of its rails, by name of the rail and in the order of the description.
+
+    hostvars: Ansible's, with the facts of the subset C(network) gathered.
+    A rail written in the machine's C(fabric_rails) ({rail0: {interface: eth1, address: 198.51.100.1}}) is taken from
+    there; C({rail0: absent}) says that the machine has none. Raises BadFabric when a rail has no NIC of the machine, or
+    more than one.
+    """
     if name not in hostvars:
         raise BadFabric(f"{name!r} is not a machine of the inventory")
-    written = hostvars[name].get("fabric_rails") or {}
+    variables = hostvars[name]
+    written = _written_rails(name, rails, variables)
+    has = {key: rail for key, rail in rails.items() if written.get(key) != "absent"}
+    if not has:
+        raise BadFabric(f"fabric_rails of {name}: every rail is absent; leave one, or take {name} out of the fabric")
+    # A machine whose rails are all written needs no facts.
+    if set(has) - set(written) and "interfaces" not in (variables.get("ansible_facts") or {}):
+        raise BadFabric(f"the addresses of {name} are not known: gather its facts (gather_subset network) first")
+    found = addresses(variables)
+    nics = {}
+    for key, rail in has.items():
+        if key in written:
+            interface, subnet, address = _written(name, rail, written[key])
+        else:
+            inside = [pair for pair in found if any(pair[1].ip in subnet.cidr for subnet in rail.subnets)]
+            together = [other for other in shared(rails, rail) if other.name in has]
+            if len(together) > 1:
+                interface, own = _in_order(name, rail, together, written, inside, _down(variables))
+            else:
+                interface, own = _only(name, rail, inside, found, _down(variables))
+            subnet, address = next(subnet for subnet in rail.subnets if own.ip in subnet.cidr), own.ip
+            # A shorter prefix would make the connected route lose against the blackhole route of the rail.
+            if own.prefixlen != subnet.cidr.prefixlen:
+                raise BadFabric(
+                    f"{name}: {interface} has {own}, but {rail.name} is {subnet.cidr}; the prefix lengths must be "
+                    "equal, correct the NIC's or the rail's"
+                )
+        nics[key] = Nic(rail, subnet, interface, address, _mtu(variables, interface))
+    _check_one_network(name, rails, nics, found)
+    return nics
+
+
+def _written_rails(machine: str, rails: Mapping[str, Rail], variables: Mapping[str, Any]) -> Mapping[str, Any]:
+    written = variables.get("fabric_rails") or {}
     if not isinstance(written, Mapping):
-        raise BadFabric(f"fabric_rails of {name}: {written!r} must be a dictionary of rails")
+        raise BadFabric(f"fabric_rails of {machine}: {written!r} must be a dictionary of rails")
     for rail in written:
         if rail not in rails:
-            raise BadFabric(f"fabric_rails of {name}: {rail!r} is not in fabric_networks ({', '.join(rails)})")
-    found = _addresses(hostvars[name], name) if set(rails) - set(written) else []
-    return [
-        _written(name, rail, cidr, written[rail])
-        if rail in written
-        else _found(name, rail, cidr, found, hostvars[name].get("ansible_facts") or {})
-        for rail, cidr in rails.items()
-    ]
+            raise BadFabric(f"fabric_rails of {machine}: {rail!r} is not in fabric_networks ({', '.join(rails)})")
+    return written
 
 
-def _written(machine: str, rail: str, cidr: netaddr.IPNetwork, entry: Any) -> dict[str, str]:
+def _written(machine: str, rail: Rail, entry: Any) -> tuple[str, Subnet, netaddr.IPAddress]:
     if not isinstance(entry, Mapping) or set(entry) != {"interface", "address"}:
-        raise BadFabric(f"fabric_rails of {machine}: {rail} needs exactly interface and address, not {entry!r}")
-    if parse_address(entry["address"], f"fabric_rails of {machine}, {rail}") not in cidr:
-        raise BadFabric(f"fabric_rails of {machine}: address {entry['address']} of {rail} is not in {cidr}")
-    return {"name": rail, "cidr": str(cidr), "interface": str(entry["interface"]), "address": str(entry["address"])}
-
-
-def _found(
-    machine: str,
-    rail: str,
-    cidr: netaddr.IPNetwork,
-    found: list[tuple[str, netaddr.IPNetwork]],
-    facts: Mapping[str, Any],
-) -> dict[str, str]:
-    inside = [(interface, address) for interface, address in found if address.ip in cidr]
-    if not inside:
-        listed = ", ".join(f"{interface} {address}" for interface, address in found) or "none"
-        down = [f"{interface} is down" for interface in _down(facts)]
         raise BadFabric(
-            f"{machine} has no NIC in {rail} ({cidr}); its addresses are: {'; '.join([listed, *down])}. Give a NIC an "
-            f"address in {cidr}, correct the cidr in fabric_networks, or write fabric_rails for {machine}"
+            f"fabric_rails of {machine}: {rail.name} needs exactly interface and address, or the word absent, "
+            f"not {entry!r}"
+        )
+    address = parse_address(entry["address"], f"fabric_rails of {machine}, {rail.name}")
+    for subnet in rail.subnets:
+        if address in subnet.cidr:
+            return str(entry["interface"]), subnet, address
+    cidrs = " or ".join(str(subnet.cidr) for subnet in rail.subnets)
+    raise BadFabric(f"fabric_rails of {machine}: address {address} of {rail.name} is not in {cidrs}")
+
+
+def _only(machine: str, rail: Rail, inside: Found, found: Found, down: list[str]) -> tuple[str, netaddr.IPNetwork]:
+    cidrs = " or ".join(str(subnet.cidr) for subnet in rail.subnets)
+    if not inside:
+        raise BadFabric(
+            f"{machine} has no NIC in {rail}; its addresses are: {_listed(found, down)}. Give a NIC an address in "
+            f"{cidrs}, correct the cidr in fabric_networks, or write fabric_rails for {machine}: "
+            f"{{{rail.name}: absent}} if it has none on purpose"
         )
     if len(inside) > 1:
         several = " and ".join(f"{interface} {address.ip}" for interface, address in inside)
         raise BadFabric(
-            f"{machine} has more than one address in {rail} ({cidr}): {several}. Say which one with fabric_rails: "
-            f"{{{rail}: {{interface: {inside[0][0]}, address: {inside[0][1].ip}}}}}"
+            f"{machine} has more than one address in {rail}: {several}. Say which one with fabric_rails: "
+            f"{{{rail.name}: {{interface: {inside[0][0]}, address: {inside[0][1].ip}}}}}"
         )
-    interface, address = inside[0]
-    # A shorter prefix would make the connected route lose against the blackhole route of the rail.
-    if address.prefixlen != cidr.prefixlen:
+    return inside[0]
+
+
+def _in_order(
+    machine: str, rail: Rail, together: list[Rail], written: Mapping[str, Any], inside: Found, down: list[str]
+) -> tuple[str, netaddr.IPNetwork]:
+    """The NIC of a rail among those that share its network: as the rail stands among the rails."""
+    free = [other.name for other in together if other.name not in written]
+    taken = {written[other.name].get("interface") for other in together if isinstance(written.get(other.name), Mapping)}
+    left = sorted((pair for pair in inside if pair[0] not in taken), key=lambda pair: _natural(pair[0]))
+    if len(left) != len(free) or len({interface for interface, _address in left}) != len(left):
         raise BadFabric(
-            f"{machine}: {interface} has {address}, but {rail} is {cidr}; the prefix lengths must be equal, "
-            "correct the NIC's or the rail's"
+            f"{machine}: {', '.join(free)} are all in {rail.subnets[0].cidr} and need one NIC each, but the addresses "
+            f"there are: {_listed(left, down)}. "
+            + (
+                "Move what is no rail to another network, or add a rail to fabric_networks"
+                if len(left) > len(free)
+                else f"Give a NIC an address there, or write fabric_rails for {machine}: {{{free[-1]}: absent}} for a "
+                "rail that it does not have"
+            )
         )
-    return {"name": rail, "cidr": str(cidr), "interface": interface, "address": str(address.ip)}
+    return left[free.index(rail.name)]
 
 
-def _addresses(machine: Mapping[str, Any], name: str) -> list[tuple[str, netaddr.IPNetwork]]:
-    if "interfaces" not in (machine.get("ansible_facts") or {}):
-        raise BadFabric(f"the addresses of {name} are not known: gather its facts (gather_subset network) first")
-    return addresses(machine)
+def _natural(name: str) -> list[tuple[str, int]]:
+    """eth2 before eth10."""
+    return [(text, int(digits or 0)) for text, digits in re.findall(r"(\D*)(\d*)", name)]
 
 
-def addresses(machine: Mapping[str, Any]) -> list[tuple[str, netaddr.IPNetwork]]:
-    """Every IPv4 address of a machine's NICs, from its facts; none when they are not gathered."""
+def _check_one_network(machine: str, rails: Mapping[str, Rail], nics: Mapping[str, Nic], found: Found) -> None:
+    """In a network that rails share, every NIC is one rail: IPv4 answers for an address on every NIC that lets it."""
+    for nic in nics.values():
+        cidr, together = nic.subnet.cidr, [other.name for other in shared(rails, nic.rail) if other.name in nics]
+        for other in together:
+            if other != nic.rail.name and nics[other].interface == nic.interface:
+                raise BadFabric(
+                    f"fabric_rails of {machine}: {nic.rail.name} and {other} share {cidr} and are both on "
+                    f"{nic.interface}; give each a NIC of its own, or write absent for one of them"
+                )
+        rail_nics = {nics[other].interface for other in together}
+        for interface, address in found if len(shared(rails, nic.rail)) > 1 and cidr.version == 4 else ():
+            if address.ip in cidr and interface not in rail_nics:
+                raise BadFabric(
+                    f"{machine}: {interface} has {address} in the network that rails share and is none of them, so it "
+                    f"would answer for their addresses; move it to another network, or make it a rail"
+                )
+
+
+def _listed(found: Found, down: list[str]) -> str:
+    listed = ", ".join(f"{interface} {address}" for interface, address in found) or "none"
+    return "; ".join([listed, *(f"{interface} is down" for interface in down)])
+
+
+def _down(machine: Mapping[str, Any]) -> list[str]:
+    """NICs that are down, which a network manager may have taken the addresses from."""
+    facts = machine.get("ansible_facts") or {}
+    named = (_fact(interface, facts) for interface in sorted(facts["interfaces"]))
+    return [str(fact["device"]) for fact in named if isinstance(fact, Mapping) and fact.get("active") is False]
+
+
+def addresses(machine: Mapping[str, Any]) -> Found:
+    """Every address of a machine's NICs, from its facts; none when they are not gathered."""
     facts = machine.get("ansible_facts") or {}
     return [pair for interface in sorted(facts.get("interfaces", [])) for pair in _of_interface(interface, facts)]
 
 
-def _down(facts: Mapping[str, Any]) -> list[str]:
-    """NICs that are down, which a network manager may have taken the addresses from."""
-    named = (facts.get(_FACT_NAME.sub("_", interface)) for interface in sorted(facts["interfaces"]))
-    return [str(fact["device"]) for fact in named if isinstance(fact, Mapping) and fact.get("active") is False]
+def _fact(interface: str, facts: Mapping[str, Any]) -> Any:
+    # The setup module spells eth0.100 as eth0_100 in the names of facts; "device" keeps the kernel's name.
+    return facts.get(re.sub("[-.:]", "_", interface))
 
 
 def _of_interface(interface: str, facts: Mapping[str, Any]) -> Iterable[tuple[str, netaddr.IPNetwork]]:
-    # The setup module spells eth0.100 as eth0_100 in the names of facts; "device" keeps the kernel's name.
-    fact = facts.get(_FACT_NAME.sub("_", interface))
+    fact = _fact(interface, facts)
     # Labels such as eth0:1 repeat the addresses that the interface itself lists as secondaries.
     if not isinstance(fact, Mapping) or fact.get("type") == "loopback" or ":" in interface:
         return
-    for entry in [fact.get("ipv4") or {}, *(fact.get("ipv4_secondaries") or [])]:
+    for entry in [fact.get("ipv4") or {}, *(fact.get("ipv4_secondaries") or []), *(fact.get("ipv6") or [])]:
         if entry.get("address"):
             length = entry.get("prefix") or entry.get("netmask") or 32
             yield str(fact.get("device", interface)), netaddr.IPNetwork(f"{entry['address']}/{length}")
 
 
-def parse_address(value: Any, where: str) -> netaddr.IPAddress:
-    """An IPv4 address; raises BadFabric naming where it was written."""
-    try:
-        return netaddr.IPAddress(value, version=4, flags=netaddr.INET_PTON)
-    except (netaddr.AddrFormatError, ValueError, TypeError):
-        raise BadFabric(f"{where}: {value!r} is not an IPv4 address") from None
+def _mtu(machine: Mapping[str, Any], interface: str) -> int:
+    fact = _fact(interface, machine.get("ansible_facts") or {})
+    return int(fact.get("mtu") or 0) if isinstance(fact, Mapping) else 0

@@ -39,20 +39,22 @@ ADDRESSES = """[{"ifindex":1,"ifname":"lo","flags":["LOOPBACK","UP","LOWER_UP"],
 def test_routes() -> None:
     worst = 4294967295
     assert [_mptcp_actual.route(entry) for entry in json.loads(ROUTES)] == [
-        {"type": "blackhole", "dst": "10.10.0.0/24", "metric": worst, "nexthops": []},
+        {"type": "blackhole", "dst": "10.10.0.0/24", "table": "main", "metric": worst, "nexthops": []},
         {
             "type": "unicast",
             "dst": "10.10.255.1/32",
+            "table": "main",
             "metric": 900,
             "nexthops": [{"via": "10.10.0.1", "dev": "r0"}, {"via": "10.10.1.1", "dev": "r1"}],
         },
         {
             "type": "unicast",
             "dst": "10.10.255.1/32",
+            "table": "main",
             "metric": 901,
             "nexthops": [{"via": "10.10.0.1", "dev": "r0"}],
         },
-        {"type": "blackhole", "dst": "10.10.255.1/32", "metric": worst, "nexthops": []},
+        {"type": "blackhole", "dst": "10.10.255.1/32", "table": "main", "metric": worst, "nexthops": []},
     ]
 
 
@@ -60,14 +62,15 @@ def test_read_takes_what_is_ours_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = {"address": ADDRESSES, "route": ROUTES, "rule": RULES}
 
     def answer(*arguments: str) -> Any:
-        return json.loads(next(answers[word] for word in arguments if word in answers))
+        return [] if "-6" in arguments else json.loads(next(answers[word] for word in arguments if word in answers))
 
     asked: list[Any] = []
     monkeypatch.setattr(_mptcp_actual, "ip_json", lambda *words: asked.append(words) or answer(*words))
     monkeypatch.setattr(_mptcp_pm, "endpoints", lambda names: names)
     monkeypatch.setattr(_mptcp_pm, "limits", lambda: {"subflows": 2, "add_addr_accepted": 0})
     actual = _mptcp_actual.read()
-    assert ("-4", "route", "show", "table", "main", "proto", "77") in asked
+    assert ("-4", "route", "show", "table", "all", "proto", "77") in asked
+    assert ("-6", "route", "show", "table", "all", "proto", "77") in asked
     assert actual["endpoints"] == {1: "lo", 3: "r0", 4: "r1.7"}
     assert actual["rules"] == [
         {"priority": 7700, "from": "10.10.255.1/32", "to": "10.10.0.0/24", "action": "main"},
@@ -83,9 +86,62 @@ def test_nics_in_the_shape_of_setup() -> None:
     assert facts["interfaces"] == ["lo", "r0", "r1.7"]
     assert facts["lo"]["type"] == "loopback"
     assert facts["lo"]["ipv4_secondaries"] == [{"address": "10.10.255.1", "prefix": "32"}]
+    assert facts["lo"]["ipv6"] == [{"address": "::1", "prefix": "128"}]
     assert facts["r0"]["ipv4"] == {"address": "10.10.0.101", "prefix": "24"}
     assert facts["r0"]["active"] is False
     assert facts["r1_7"] == {"device": "r1.7", "active": True, "mtu": 9000, "type": "ether"}
+
+
+# ip -j -N -6 route show table all proto 77
+ROUTES6 = """[
+{"dst":"2001:db8:ff::1","gateway":"2001:db8::1","dev":"r0","table":"7600","metric":900,"flags":[],"pref":"medium"},
+{"type":"6","dst":"2001:db8:ff::1","dev":"lo","table":"7600","metric":4294967295,"flags":[],"pref":"medium"},
+{"type":"6","dst":"2001:db8::/64","dev":"lo","metric":4294967295,"flags":[],"pref":"medium"},
+{"dst":"2001:db8::101","dev":"r1","metric":900,"flags":[],"pref":"medium"},
+{"dst":"2001:db8:ff::1","metric":900,"flags":[],"pref":"medium","nexthops":[
+ {"gateway":"2001:db8::1","dev":"r0","weight":1,"flags":[]},{"gateway":"fe80::1","dev":"r1","weight":1,"flags":[]}]}]"""
+# ip -j -N -6 rule show
+RULES6 = """[{"priority":7600,"src":"2001:db8::101","table":"7600","protocol":"77"},
+{"priority":7700,"src":"2001:db8:ff::1","dst":"2001:db8::","dstlen":64,"table":"254","protocol":"77"},
+{"priority":7799,"src":"2001:db8:ff::1","action":"8","protocol":"77"}]"""
+
+
+def test_ipv6_routes() -> None:
+    worst, service = 4294967295, "2001:db8:ff::1/128"
+    hop0, hop1 = {"via": "2001:db8::1", "dev": "r0"}, {"via": "fe80::1", "dev": "r1"}
+    keys = ("type", "dst", "table", "metric", "nexthops")
+    assert [tuple(_mptcp_actual.route(entry)[key] for key in keys) for entry in json.loads(ROUTES6)] == [
+        ("unicast", service, "7600", 900, [hop0]),
+        ("blackhole", service, "7600", worst, []),
+        ("blackhole", "2001:db8::/64", "main", worst, []),
+        ("unicast", "2001:db8::101/128", "main", 900, [{"via": "", "dev": "r1"}]),
+        ("unicast", service, "main", 900, [hop0, hop1]),
+    ]
+
+
+def test_ipv6_rules() -> None:
+    keys = ("priority", "from", "to", "action")
+    assert [tuple(_mptcp_actual.rule(entry)[key] for key in keys) for entry in json.loads(RULES6)] == [
+        (7600, "2001:db8::101/128", "", "7600"),
+        (7700, "2001:db8:ff::1/128", "2001:db8::/64", "main"),
+        (7799, "2001:db8:ff::1/128", "", "prohibit"),
+    ]
+
+
+def test_ipv6_addresses_that_stay() -> None:
+    """One that is still being checked cannot be used, one that is replaced every day cannot be planned with."""
+    entries = [
+        {"family": "inet6", "local": "2001:db8::5", "prefixlen": 64},
+        {"family": "inet6", "local": "2001:db8::6", "prefixlen": 64, "tentative": True},
+        {"family": "inet6", "local": "2001:db8::7", "prefixlen": 64, "temporary": True},
+        {"family": "inet6", "local": "fe80::5", "prefixlen": 64},
+    ]
+    link = {"ifindex": 3, "ifname": "r0", "flags": ["UP"], "operstate": "UP", "mtu": 1500}
+    links = [{**link, "addr_info": entries}]
+    usable = _mptcp_actual.interfaces(links)["r0"]["addresses"]
+    assert usable == ["2001:db8::5/64", "2001:db8::7/64", "fe80::5/64"]
+    told = [entry["address"] for entry in _mptcp_actual.nic_facts(links)["r0"]["ipv6"]]
+    assert told == ["2001:db8::5", "2001:db8::6", "fe80::5"]
 
 
 def test_missing_iproute2_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,9 @@ class Kernel:
             return
         words = list(operation.argv)
         assert words.pop(0) == "ip"
+        # Objects of IPv6 have to be named as such, as the real ip does.
+        assert (words[0] == "-6") == (words[0] not in ("mptcp", "address") and any(":" in word for word in words))
+        words = words[1:] if words[0] == "-6" else words
         kind = "mptcp " + words[1] if words[0] == "mptcp" else words[0]
         rest = words[2:] if words[0] == "mptcp" else words[1:]
         getattr(self, kind.replace("mptcp ", ""))(rest[0], rest[1:])
@@ -121,19 +124,24 @@ class Kernel:
     def route(self, action: str, words: list[str]) -> None:
         kind = words.pop(0) if words[0] == "blackhole" else "unicast"
         destination, metric = words[0], int(words[2])
-        assert words[3:5] == ["proto", "77"]
-        hops = [
-            {"via": words[at + 1], "dev": words[at + 3]} for at in range(5, len(words)) if words[at : at + 1] == ["via"]
-        ]
+        table = words[4] if words[3] == "table" else "main"
+        rest = words[5:] if words[3] == "table" else words[3:]
+        assert rest[:2] == ["proto", "77"]
+        devices = [at for at, word in enumerate(rest) if word == "dev"]
+        hops = [{"via": rest[at - 1] if rest[at - 2] == "via" else "", "dev": rest[at + 1]} for at in devices]
         for hop in hops:
             assert action == "del" or self.actual["interfaces"][hop["dev"]]["up"], "ENETUNREACH"
         routes = self.actual["routes"]
-        same = [one for one in routes if (one["dst"], one["metric"]) == (destination, metric)]
+        same = [
+            one
+            for one in routes
+            if (one["dst"], one["metric"], one.get("table", "main")) == (destination, metric, table)
+        ]
         assert bool(same) == (action in ("replace", "del")), "EEXIST or ESRCH"
         for one in same:
             routes.remove(one)
         if action != "del":
-            routes.append({"type": kind, "dst": destination, "metric": metric, "nexthops": hops})
+            routes.append({"type": kind, "dst": destination, "table": table, "metric": metric, "nexthops": hops})
 
     def rule(self, action: str, words: list[str]) -> None:
         at = words.index("priority")
@@ -194,6 +202,57 @@ def test_bare_machine() -> None:
         "ip mptcp endpoint add 10.10.1.5 dev eth1 id 2 subflow",
         "ip mptcp endpoint add 10.10.2.5 dev eth2 id 3 subflow",
     ]
+
+
+def in_ipv6() -> dict[str, Any]:
+    """A host and target with one IPv6 rail, and an answer to a NIC in its own network."""
+    service, hop = "2001:db8:ff::1/128", {"via": "2001:db8::1", "rail": "rail0"}
+    table: dict[str, Any] = {"dst": service, "table": "7600"}
+    return {
+        **description(),
+        "rails": [{"name": "rail0", "cidr": "2001:db8::/64", "interface": "eth0", "address": "2001:db8::5"}],
+        "endpoints": [{"address": "2001:db8::5", "rail": "rail0", "id": 1, "flags": ["subflow", "backup"]}],
+        "addresses": [{"address": "2001:db8:ff::5/128", "dev": "lo"}],
+        "routes": [
+            {"type": "blackhole", "dst": "2001:db8::/64", "metric": WORST, "nexthops": []},
+            {"type": "unicast", "dst": "2001:db8::9/128", "metric": 900, "nexthops": [{"via": "", "rail": "rail0"}]},
+            {"type": "unicast", "metric": 900, "nexthops": [hop], **table},
+            {"type": "blackhole", "metric": WORST, "nexthops": [], **table},
+        ],
+        "rules": [{"priority": 7600, "from": "2001:db8::5/128", "to": "", "action": "7600"}],
+    }
+
+
+def test_ipv6_machine() -> None:
+    actual = bare()
+    actual["interfaces"]["eth0"]["addresses"] = ["fe80::5/64", "2001:db8::5/64"]
+    kernel = Kernel(actual)
+    assert converge(in_ipv6(), kernel)[2:] == [
+        "ip address add 2001:db8:ff::5/128 dev lo nodad",
+        "ip -6 route add blackhole 2001:db8::/64 metric 4294967295 proto 77",
+        "ip -6 route add 2001:db8::9/128 metric 900 proto 77 dev eth0",
+        "ip -6 route add 2001:db8:ff::1/128 metric 900 table 7600 proto 77 via 2001:db8::1 dev eth0",
+        "ip -6 route add blackhole 2001:db8:ff::1/128 metric 4294967295 table 7600 proto 77",
+        "ip -6 rule add from 2001:db8::5/128 lookup 7600 priority 7600 protocol 77",
+        "ip mptcp limits set subflows 6 add_addr_accepted 0",
+        "ip mptcp endpoint add 2001:db8::5 dev eth0 id 1 subflow backup",
+    ]
+    nothing = {**in_ipv6(), "endpoints": [], "addresses": [], "routes": [], "rules": []}
+    assert converge(nothing, kernel, _mptcp_plan.names(in_ipv6())) == [
+        "ip mptcp endpoint delete id 1",
+        "ip -6 rule del from 2001:db8::5/128 lookup 7600 priority 7600 protocol 77",
+        "ip -6 route del blackhole 2001:db8::/64 metric 4294967295 proto 77",
+        "ip -6 route del 2001:db8::9/128 metric 900 proto 77 dev eth0",
+        "ip -6 route del 2001:db8:ff::1/128 metric 900 table 7600 proto 77 via 2001:db8::1 dev eth0",
+        "ip -6 route del blackhole 2001:db8:ff::1/128 metric 4294967295 table 7600 proto 77",
+        "ip address del 2001:db8:ff::5/128 dev lo",
+    ]
+
+
+def test_rail_that_becomes_a_backup_keeps_its_subflows() -> None:
+    wanted = description()
+    wanted["endpoints"][1]["flags"] = ["subflow", "backup"]
+    assert converge(wanted, converged(), _mptcp_plan.names(wanted)) == ["ip mptcp endpoint change id 2 backup"]
 
 
 def test_name_with_a_dot_is_one_folder_of_sysctls() -> None:

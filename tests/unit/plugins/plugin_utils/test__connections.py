@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._connections import nvme_connections
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import UnknownHost
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._rails import BadFabric
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._networks import BadFabric
 
 OWN = "nqn.2014-08.org.nvmexpress:uuid:6e3bb9a4-1b1f-4b34-9a53-1a5b7b2f6c01"
 HOSTVARS = {

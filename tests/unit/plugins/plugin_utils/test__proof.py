@@ -18,9 +18,15 @@ INFO = {"transport": {"present": True, "kernel_release": "7.2.12"}, "node_progra
 READY = {"host1": {**INFO, "controllers": CONTROLLERS}, "target1": INFO}
 
 
-def rails(number: int) -> list[dict[str, str]]:
+def rails(number: int) -> list[dict[str, Any]]:
     return [
-        {"name": f"rail{r}", "interface": f"eth{r}", "cidr": f"10.10.{r}.0/24", "address": f"10.10.{r}.{number}"}
+        {
+            "name": f"rail{r}",
+            "interface": f"eth{r}",
+            "cidr": f"10.10.{r}.0/24",
+            "address": f"10.10.{r}.{number}",
+            "share": 0.25,
+        }
         for r in RAILS
     ]
 
@@ -43,13 +49,14 @@ def machines() -> dict[str, dict[str, Any]]:
             "before": reading(0, number),
             "after": reading(1, number),
             "rails": rails(number),
+            "service": service,
         }
-        for name, number in (("host1", 101), ("target1", 1))
+        for name, number, service in (("host1", 101, ""), ("target1", 1, "10.10.255.1"))
     }
 
 
 def judge(fabric: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    return proof("host1", rails(101), PLANNED, CONTROLLERS, fabric)
+    return proof("host1", fabric["host1"]["rails"], PLANNED, CONTROLLERS, fabric)
 
 
 def test_fabric_as_planned_has_no_problem() -> None:
@@ -57,6 +64,61 @@ def test_fabric_as_planned_has_no_problem() -> None:
     assert result["problems"] == []
     assert result["shares"] == {f"rail{r}": 0.25 for r in RAILS}
     assert any("rail3" in line and "25%" in line for line in result["table"])
+
+
+def carry(fabric: dict[str, dict[str, Any]], *parts: float) -> None:
+    """Make each rail of the host carry its part."""
+    for r, part in enumerate(parts):
+        counters = fabric["host1"]["after"]["interfaces"][f"eth{r}"]
+        counters.update(rx_bytes=int(counters["rx_bytes"] * part), tx_bytes=0)
+
+
+def test_planned_share_follows_the_speed_of_a_rail() -> None:
+    fabric = machines()
+    carry(fabric, 10, 1, 1, 1)
+    assert len(judge(fabric)["problems"]) == 3
+    for rail, share in zip(fabric["host1"]["rails"], (0.7, 0.1, 0.1, 0.1)):
+        rail["share"] = share
+    result = judge(fabric)
+    assert result["problems"] == []
+    assert [line.split()[-1] for line in result["table"] if line.startswith("rail") and "eth" in line] == [
+        "70%",
+        "10%",
+        "10%",
+        "10%",
+    ]
+
+
+def test_backup_needs_its_subflow_and_no_bytes() -> None:
+    fabric = machines()
+    carry(fabric, 1, 1, 1, 0)
+    for rail, share in zip(fabric["host1"]["rails"], (1 / 3, 1 / 3, 1 / 3, 0)):
+        rail["share"] = share
+    assert judge(fabric)["problems"] == []
+    for connection in fabric["host1"]["after"]["connections"]:
+        del connection["subflows"][3]
+    assert "have no subflow on rail3" in " ".join(judge(fabric)["problems"])
+
+
+def test_rail_that_the_target_does_not_have_is_not_expected() -> None:
+    fabric = machines()
+    carry(fabric, 1, 1, 1, 0)
+    for connection in fabric["host1"]["after"]["connections"]:
+        del connection["subflows"][3]
+    assert len(judge(fabric)["problems"]) == 2
+    del fabric["target1"]["rails"][3]
+    result = judge(fabric)
+    assert result["problems"] == []
+    assert result["shares"].keys() == {"rail0", "rail1", "rail2"}
+
+
+def test_rails_of_the_other_family_are_not_expected() -> None:
+    fabric = machines()
+    ipv6 = [{**rail, "name": f"{rail['name']}v6", "address": "2001:db8::1"} for rail in rails(101)]
+    fabric["host1"]["rails"] += ipv6
+    fabric["target1"]["rails"] += ipv6
+    result = judge(fabric)
+    assert (result["problems"], len(result["shares"])) == ([], 4)
 
 
 def without_flow(fabric: dict[str, dict[str, Any]]) -> None:

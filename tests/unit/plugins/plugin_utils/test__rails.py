@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._rails import BadFabric, machine_rails, parse_networks
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._networks import BadFabric, parse_networks
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._rails import machine_rails
 
 NETWORKS = [{"name": "rail0", "cidr": "198.51.100.0/25"}, {"name": "rail1", "cidr": "198.51.100.128/25"}]
 
@@ -32,8 +33,8 @@ def machine(*nics: tuple[str, str], **variables: Any) -> dict[str, Any]:
 
 BOTH = (("eth1", "198.51.100.5/25"), ("eth2", "198.51.100.133/25"))
 FOUND = [
-    {"name": "rail0", "cidr": "198.51.100.0/25", "interface": "eth1", "address": "198.51.100.5"},
-    {"name": "rail1", "cidr": "198.51.100.128/25", "interface": "eth2", "address": "198.51.100.133"},
+    {"name": "rail0", "cidr": "198.51.100.0/25", "interface": "eth1", "address": "198.51.100.5", "share": 0.5},
+    {"name": "rail1", "cidr": "198.51.100.128/25", "interface": "eth2", "address": "198.51.100.133", "share": 0.5},
 ]
 
 
@@ -91,7 +92,7 @@ def test_nic_that_is_down_is_told_beside_a_missing_address() -> None:
         ),
         (
             machine(*BOTH, fabric_rails={"rail0": {"interface": "eth1", "address": "fish"}}),
-            ["fabric_rails of m, rail0: 'fish' is not an IPv4 address"],
+            ["fabric_rails of m, rail0: 'fish' is not an IP address"],
         ),
     ],
 )
@@ -100,6 +101,32 @@ def test_machine_that_does_not_fit_is_refused(variables: dict[str, Any], says: l
         machine_rails(NETWORKS, {"m": variables}, "m")
     for words in says:
         assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("extra", "absent", "shares"),
+    [
+        ([{}, {}, {}, {}], [], [0.25] * 4),
+        ([{}, {}, {}, {}], ["rail1", "rail2"], [0.5, 0.5]),
+        ([{"speed": 100000}, {"speed": 50000}, {"speed": 25000}, {"speed": 25000}], [], [0.5, 0.25, 0.125, 0.125]),
+        ([{"speed": 100000}, {"speed": 50000}, {"speed": 25000}, {"speed": 25000}], ["rail0"], [0.5, 0.25, 0.25]),
+        ([{"backup": True}, {}, {}, {"backup": True}], [], [0, 0.5, 0.5, 0]),
+    ],
+    ids=["equal", "fewer", "unequal speed", "fewer, unequal speed", "backup"],
+)
+def test_planned_share_of_each_rail(extra: list[dict[str, Any]], absent: list[str], shares: list[float]) -> None:
+    networks = [{"name": f"rail{r}", "cidr": f"10.0.{r}.0/24", **more} for r, more in enumerate(extra)]
+    nics = [(f"eth{r}", f"10.0.{r}.5/24") for r in range(4) if f"rail{r}" not in absent]
+    found = machine_rails(networks, {"m": machine(*nics, fabric_rails=dict.fromkeys(absent, "absent"))}, "m")
+    assert [rail["share"] for rail in found] == shares
+
+
+def test_both_families_are_full_shares() -> None:
+    networks = [*rails("10.0.0.0/24", "10.0.1.0/24"), {"name": "v6", "cidr": "2001:db8::/64"}]
+    addresses = {"rail0": "10.0.0.5", "rail1": "10.0.1.5", "v6": "2001:db8::5"}
+    written = {name: {"interface": "eth0", "address": address} for name, address in addresses.items()}
+    found = machine_rails(networks, {"m": {"fabric_rails": written}}, "m")
+    assert [rail["share"] for rail in found] == [0.5, 0.5, 1]
 
 
 def test_unknown_machine_is_refused() -> None:
@@ -120,14 +147,12 @@ def rails(*cidrs: Any) -> list[dict[str, Any]]:
         (["198.51.100.0/24"], "is not a rail"),
         ([{"name": "a"}], "is not a rail"),
         ([{"cidr": "198.51.100.0/24"}], "is not a rail"),
-        ([{"name": "a", "cidr": "198.51.100.0/24", "speed": 10}], "unknown key 'speed'"),
+        ([{"name": "a", "cidr": "198.51.100.0/24", "colour": 10}], "unknown key 'colour'"),
         (rails("fish"), "'fish' of rail0 is not a network"),
         (rails("198.51.100.0/33"), "is not a network"),
         (rails(7), "is not a network"),
         (rails("198.51.100.5/24"), "is it 198.51.100.0/24"),
-        (rails("198.51.100.5"), "is not a network"),
-        (rails("2001:db8::/64"), "rails are IPv4"),
-        (rails("198.51.100.0/24", "198.51.100.0/24"), "overlap"),
+        (rails("198.51.100.5"), "is one address"),
         (
             rails("198.51.100.0/24", "198.51.100.128/25"),
             "rail1 (198.51.100.128/25) and rail0 (198.51.100.0/24) overlap",
@@ -135,6 +160,17 @@ def rails(*cidrs: Any) -> list[dict[str, Any]]:
         (rails("198.51.100.128/25", "198.51.100.0/24"), "overlap"),
         ([*rails("198.51.100.0/24"), {"name": "rail0", "cidr": "203.0.113.0/24"}], "two rails are named 'rail0'"),
         (rails(*(f"10.0.{index}.0/24" for index in range(33))), "33 rails are more than the 32"),
+        (rails(*(f"2001:db8:{index}::/64" for index in range(33))), "33 rails are more than the 32"),
+        (
+            [
+                {
+                    "name": rail,
+                    "subnets": [{"cidr": f"10.{rail}.{net}.0/24", "gateway": f"10.{rail}.{net}.1"} for net in nets],
+                }
+                for rail, nets in (("1", range(50)), ("2", range(49)))
+            ],
+            "99 IPv4 subnets are more than 98",
+        ),
     ],
 )
 def test_what_cannot_be_a_set_of_rails_is_refused(networks: Any, says: str) -> None:
