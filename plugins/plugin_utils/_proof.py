@@ -3,7 +3,7 @@
 # Note that this plugin util is PRIVATE to the collection.
 """The proof of a deployment: what each connection and each rail did during a run, against what was planned.
 
-Everything is judged from what the kernels counted between two readings of mptcp_info; configuration proves nothing.
+Everything is judged from what the kernels counted between two readings; configuration proves nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def proof(
 
     rails: the host's rails as machine_rails gives them. planned: the controllers that the description asks for.
     controllers: those that the host has. machines: for this host and each target {before, after, rails}, where before
-    and after are mptcp_info.
+    is nvme_info and after mptcp_info.
     Returns table (lines to print), problems (one sentence each, empty when the proof holds) and shares (rail to 0..1).
     """
     problems: list[str] = []
