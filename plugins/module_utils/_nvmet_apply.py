@@ -21,24 +21,28 @@ Explain = Callable[[Operation, OSError], "str | None"]
 Do = Callable[[Operation], None]
 
 
-def ask_transports(operations: Iterable[Operation], actual: Tree, root: str, explain: Explain, do: Do) -> None:
-    """Write every transport type of the plan to a port of our own first, which listens to nothing and goes again.
+def spare_port(actual: Tree) -> str:
+    """Path of a port that nobody has; users count from 1."""
+    return next(f"ports/{number}" for number in range(65535, 0, -1) if f"ports/{number}" not in actual.objects)
+
+
+def ask_transports(operations: Iterable[Operation], actual: Tree, folder: str, explain: Explain, do: Do) -> None:
+    """Write every transport type of the plan to a spare port first, which listens to nothing and goes again.
 
     A kernel without the transport says so only at that write, and would be left with half a target, whose subsystems
     then hold the very modules that have to be exchanged. Raises Refused; nothing of the plan was applied.
+    folder: absolute path of the spare port.
     """
-    # Users count from 1.
-    port = next(f"ports/{number}" for number in range(65535, 0, -1) if f"ports/{number}" not in actual.objects)
     known = {found.attributes.get("trtype") for found in actual.objects.values()}
     writes = {
         found.value: found for found in operations if found.verb == "write" and found.path.endswith("/addr_trtype")
     }
     for write in [found for trtype, found in writes.items() if trtype not in known]:
-        do(Operation("mkdir", f"{root}/{port}"))
+        do(Operation("mkdir", folder))
         try:
-            apply([replace(write, path=f"{root}/{port}/addr_trtype")], explain, do)
+            apply([replace(write, path=f"{folder}/addr_trtype")], explain, do)
         finally:
-            do(Operation("rmdir", f"{root}/{port}"))
+            do(Operation("rmdir", folder))
 
 
 def apply_all(operations: Iterable[Operation], explain: Explain, do: Do) -> list[Operation]:

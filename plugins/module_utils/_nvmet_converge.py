@@ -12,7 +12,7 @@ from typing import Any, Collection, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _configfs, _nvmet_plan, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._devices import Devices
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_apply import apply_all, ask_transports
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_apply import apply_all, ask_transports, spare_port
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import changes
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid, parse
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_devices import unfit, without
@@ -101,8 +101,7 @@ def converge(
         saved = {"prune": prune, "target": describe(wanted, secrets=True)}
         save = persist and not boot and _state.would_save(SLICE, saved, on.config_dir)
         if found.operations and not check:
-            ask_transports(found.operations, actual, on.root, explain, on.kernel.perform)
-            _apply(on, desired, found, owned, prune)
+            _apply(on, desired, actual, found, owned, prune)
         if save and not check:
             _state.save(SLICE, saved, on.config_dir)
         return Result(
@@ -154,10 +153,12 @@ def _unknown(wanted: Tree, actual: Tree) -> list[str]:
     ]
 
 
-def _apply(on: Machine, desired: Tree, found: _nvmet_plan.Plan, owned: list[str], prune: str) -> None:
+def _apply(on: Machine, desired: Tree, actual: Tree, found: _nvmet_plan.Plan, owned: list[str], prune: str) -> None:
+    spare = spare_port(actual)
     # What is about to be made is ours from now on, also when this run is killed halfway.
-    ours = {*owned, *found.created}
+    ours = {*owned, *found.created, spare}
     _state.own(SLICE, sorted(ours), on.owned_dir)
+    ask_transports(found.operations, actual, f"{on.root}/{spare}", explain, on.kernel.perform)
     apply_all(found.operations, explain, on.kernel.perform)
     now = _configfs.gather(on.kernel, on.root)
     _state.own(SLICE, sorted(path for path in ours if path in now.objects or path in now.links), on.owned_dir)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def simple(**port) -> dict:
 
 
 def is_trial(operation: Operation) -> bool:
-    """Whether it asks for a transport on a port of its own; the descriptions use low numbers."""
+    """Whether it asks for a transport on a spare port; the descriptions use low numbers."""
     return operation.path.startswith(f"{ROOT}/ports/65535")
 
 
@@ -139,24 +140,29 @@ def test_what_is_read_is_what_can_be_asked_for(first: dict, tmp_path_factory) ->
     assert describe(parse(describe(parse(first), secrets=True)), secrets=True) == describe(parse(first), secrets=True)
 
 
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def dying_after(count: int, perform):
+    """The kernel's perform, for a process that is killed before its count-th operation, counted from 0."""
+    left = itertools.count(count, -1)
+
+    def dying(operation: Operation) -> None:
+        if next(left) <= 0:
+            raise Killed
+        perform(operation)
+
+    return dying
+
+
 @PROPERTY
 @given(first=descriptions(), second=descriptions())
 def test_a_run_that_is_killed_anywhere_is_completed_by_the_next(first: dict, second: dict, tmp_path_factory) -> None:
-    class Killed(BaseException):
-        pass
-
     on = machine(tmp_path_factory.mktemp("m"))
     converge.converge(first, machine=on)
-    perform, left = on.kernel.perform, len(converge.converge(second, check=True, machine=on).plan) // 2
-
-    def dying(operation: Operation) -> None:
-        nonlocal left
-        if not left:
-            raise Killed
-        left -= 1
-        perform(operation)
-
-    on.kernel.perform = dying
+    perform = on.kernel.perform
+    on.kernel.perform = dying_after(len(converge.converge(second, check=True, machine=on).plan) // 2, perform)
     try:
         converge.converge(second, machine=on)
     except Killed:
@@ -164,6 +170,18 @@ def test_a_run_that_is_killed_anywhere_is_completed_by_the_next(first: dict, sec
     on.kernel.perform = perform
     converge.converge(second, machine=on)
     assert set(gather(on.kernel, ROOT).objects) == set(parse(second).objects)
+
+
+@pytest.mark.parametrize("count", range(4))
+def test_a_run_that_is_killed_while_it_asks_for_the_transport_leaves_nothing_behind(tmp_path: Path, count: int) -> None:
+    on = machine(tmp_path)
+    perform = on.kernel.perform
+    on.kernel.perform = dying_after(count, perform)
+    with pytest.raises(Killed):
+        converge.converge(simple(), machine=on)
+    on.kernel.perform = perform
+    converge.converge(simple(), machine=on)
+    assert set(gather(on.kernel, ROOT).objects) == set(parse(simple()).objects)
 
 
 def test_a_virgin_machine_in_check_mode(tmp_path: Path) -> None:
