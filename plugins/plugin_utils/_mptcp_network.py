@@ -58,8 +58,11 @@ def service_address(hostvars: Mapping[str, Any], target: str) -> str:
     return str(parse_address(written, f"fabric_service_address of {target}"))
 
 
-def _check_service_addresses(networks: Any, hostvars: Mapping[str, Any], targets: Iterable[str]) -> None:
-    taken: dict[str, str] = {}
+def _service_addresses(
+    networks: Any, hostvars: Mapping[str, Any], targets: Iterable[str]
+) -> dict[netaddr.IPAddress, str]:
+    """Each target by its service address, which must be able to stand beside the rails and the others."""
+    taken: dict[netaddr.IPAddress, str] = {}
     for target in targets:
         address = netaddr.IPAddress(service_address(hostvars, target))
         for rail, cidr in parse_networks(networks).items():
@@ -73,6 +76,7 @@ def _check_service_addresses(networks: Any, hostvars: Mapping[str, Any], targets
         if address in taken:
             raise BadFabric(f"fabric_service_address {address} is written for {taken[address]} and for {target}")
         taken[address] = target
+    return taken
 
 
 def _check_rail_addresses(machines: Mapping[str, Rails]) -> None:
@@ -94,19 +98,18 @@ def mptcp_plan(
     Raises BadFabric, naming the variable and the value, for what cannot work.
     """
     targets, hosts = list(targets), list(hosts)
-    _check_service_addresses(networks, hostvars, targets)
+    services = _service_addresses(networks, hostvars, targets)
     # A host looks at the targets alone and the few targets look at all: no pair of machines goes unchecked, and a
     # fleet of n machines does not read n * n sets of variables.
     others = [*targets, *hosts] if name in targets else targets
     machines = {machine: machine_rails(networks, hostvars, machine) for machine in dict.fromkeys([name, *others])}
     _check_rail_addresses(machines)
-    services = {service_address(hostvars, target): target for target in targets}
     for machine in machines:
         for interface, address in addresses(hostvars[machine]):
-            if str(address.ip) in services:
+            if address.ip in services:
                 # Its prohibit rule would cut off all that uses the address now, ssh among it.
                 raise BadFabric(
-                    f"fabric_service_address {address.ip} of {services[str(address.ip)]} is the address of {interface} "
+                    f"fabric_service_address {address.ip} of {services[address.ip]} is the address of {interface} "
                     f"on {machine}: take one that no NIC has; it is put on the target's lo"
                 )
     rails = machines[name]
