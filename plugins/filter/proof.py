@@ -40,7 +40,7 @@ def of_run(
     try:
         machines = {
             name: {
-                "before": hostvars[name]["proof_before"],
+                "before": hostvars[name]["proof_nvme"],
                 "after": hostvars[name]["proof_after"],
                 "rails": machine_rails(networks, hostvars, name),
                 "service": service_address(hostvars, name) if name in targets else "",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -77,7 +78,8 @@ def converge(
     timeout: seconds that targets may take to answer.
     Raises Invalid or IdentityRefused before anything is changed, Refused or NotConverged after a part of it.
     """
-    with _state.lock():
+    # Check mode leaves no file behind, and reads what a run in progress has done so far.
+    with contextlib.nullcontext() if check else _state.lock():
         description = described()
         desired(description["connections"], "", "")
         nvme, found = look(), _host_identity.find()

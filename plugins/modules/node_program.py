@@ -87,6 +87,8 @@ def main() -> None:
     unit, text, running, files = (module.params[name] for name in ("unit", "unit_content", "running", "files"))
     program = zlib.decompress(base64.b64decode(module.params["program"]))
     path, wanted, found = _unit.PROGRAM, hashlib.sha256(program).hexdigest(), _unit.digest()
+    # Another program is another unit: what runs the old one is started anew, whichever call brought the new one.
+    text = f"{text.rstrip()}\n# sha256 of the program: {wanted}\n"
     # A unit that is not there cannot be asked whether boot starts it.
     here = _unit.current(unit)
     before = {

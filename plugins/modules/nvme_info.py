@@ -9,7 +9,8 @@ module: nvme_info
 short_description: Read the NVMe over Fabrics controllers, subsystems and namespaces of a host
 description:
   - Returns what the kernel has, from sysfs and from the sockets, as structured data.
-  - On every machine of a fabric it also returns whether the kernel has the mptcp transport, and which program boots it.
+  - On every machine of a fabric it also returns whether the kernel has the mptcp transport, which program boots it, and
+    what NICs and MPTCP have counted.
   - A controller is told to be MPTCP by its sockets, because a kernel of the posted series names it C(tcp) in sysfs.
 author:
   - The nvmeof.mptcp authors (@nvmeof)
@@ -41,6 +42,14 @@ node_program:
   description: sha256 of the program that M(nvmeof.mptcp.node_program) installed, empty when there is none.
   returned: success
   type: str
+counters:
+  description: MPTcpExt counters since boot.
+  returned: success
+  type: dict
+interfaces:
+  description: Bytes received and sent, operational state and carrier of each NIC.
+  returned: success
+  type: dict
 controllers:
   description: The fabrics controllers.
   returned: success
@@ -142,7 +151,7 @@ subsystems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _transport_state, _unit
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_counters, _transport_state, _unit
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_identity import find
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_report import report
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import read
@@ -158,6 +167,8 @@ def main() -> None:
             hostid=identity.hostid,
             transport=_transport_state.read(probe=False),
             node_program=_unit.digest(),
+            counters=_mptcp_counters.counters(),
+            interfaces=_mptcp_counters.interfaces(),
             **report(read()),
         )
     except OSError as error:

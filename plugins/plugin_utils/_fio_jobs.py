@@ -20,7 +20,7 @@ _GLOBAL = """\
 ioengine=libaio
 direct=1
 bs=128k
-iodepth=16
+iodepth=32
 randrepeat=1
 """
 # verify reads back what it wrote and compares; the first difference ends the run.
@@ -42,7 +42,8 @@ def fio_jobs(
     """The job file for the namespaces that a host is connected to; an empty text when it has none.
 
     subsystems: as fabric_subsystems describes them. connections: the planned ones of this host.
-    info: what nvme_info returned there. mib: MiB to read of each namespace, and to write where that is allowed.
+    info: what nvme_info returned there. mib: MiB that cross the rails for each namespace: half of them written and the
+    same half read again where that is allowed, all of them read elsewhere.
     Raises Unsafe.
     """
     wanted = {connection["subsysnqn"] for connection in connections}
@@ -60,7 +61,7 @@ def fio_jobs(
             except Unsafe as error:
                 problems.append(str(error))
                 continue
-            size = min(mib << 20, device["size"])
+            size = min((mib << 20) // (2 if namespace.get("scratch") else 1), device["size"])
             name = f"{subsystem['nqn']}-{namespace['nsid']}".replace(":", "-")
             common = f"filename=/dev/{device['name']}\nsize={size}\n"
             # One after the other: a job of its own for each namespace.

@@ -3,7 +3,7 @@
 # Note that this plugin util is PRIVATE to the collection.
 """The proof of a deployment: what each connection and each rail did during a run, against what was planned.
 
-Everything is judged from what the kernels counted between two readings of mptcp_info; configuration proves nothing.
+Everything is judged from what the kernels counted between two readings; configuration proves nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def proof(
 
     rails: the host's rails as machine_rails gives them. planned: the controllers that the description asks for.
     controllers: those that the host has. machines: for this host and each target {before, after, rails, service}, where
-    before and after are mptcp_info and service is the address that connections are made to.
+    before is nvme_info, after is mptcp_info and service is the address that connections are made to.
     Returns table (lines to print), problems (one sentence each, empty when the proof holds) and shares (rail to 0..1).
     """
     problems: list[str] = []

@@ -114,6 +114,7 @@ def test_check_mode_writes_nothing_and_says_what_a_run_does(kernel: Kernel, tmp_
     before = state(tmp_path)
     told = run(kernel, description(), check=True)
     assert state(tmp_path) == before
+    assert not (tmp_path / "lock").exists()
     done = run(kernel, description())
     assert [one.line() for one in told.operations] == [one.line() for one in done.operations]
     assert told.changed

@@ -47,7 +47,7 @@ def test_every_namespace_is_read_and_none_is_written_by_default() -> None:
 def test_scratch_is_written_with_checks_on_the_device_that_the_kernel_names() -> None:
     found = jobs(fio_jobs([described(1, scratch=True)], PLANNED, has(1), mib=64))
     write = found["nqn.2026-11.org.example-vol0-1"]
-    assert (write["filename"], write["size"], write["verify"]) == ("/dev/nvme3n5", str(64 << 20), "crc32c")
+    assert (write["filename"], write["size"], write["verify"]) == ("/dev/nvme3n5", str(32 << 20), "crc32c")
 
 
 def test_no_more_than_there_is() -> None:
