@@ -16,15 +16,15 @@ export MOLECULE_GLOB := molecule/*/molecule.yml
 export PATH := $(VENV)/bin:$(PATH)
 unexport PYTHONPATH
 
-.PHONY: help lab lab-down test scenario bench lint venv
+.PHONY: help lab lab-down test scenario property bench lint venv
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 # Images and packages take root: without it these run again under sudo.
 ifneq ($(shell id -u),0)
-lab lab-down test scenario bench venv:
+lab lab-down test scenario property bench venv:
 	@command -v sudo >/dev/null || { echo "make: this needs root (it installs packages), and sudo is not installed: run it as root" >&2; exit 1; }
-	exec sudo --preserve-env=LAB_DIR,CI $(MAKE) --no-print-directory $@ S='$(S)' B='$(B)'
+	exec sudo --preserve-env=LAB_DIR,CI $(MAKE) --no-print-directory $@ S='$(S)' B='$(B)' PAIRS='$(PAIRS)'
 else
 lab: venv ## Two machines, four MPTCP links, one namespace, and the proof
 	@ansible-playbook playbooks/lab.yml
@@ -40,6 +40,9 @@ scenario: venv ## One molecule scenario with all its set-up: make scenario S=fab
 	@: "$${S:?say which: make scenario S=fabric}"
 	[ -f molecule/$(S)/molecule.yml ] || { echo "make: no scenario $(S); there are $$(cd molecule && echo */molecule.yml | sed 's,/molecule.yml,,g')" >&2; exit 1; }
 	molecule test --scenario-name $(S)
+
+property: ## Random pairs of trees on a real nvmet: make property PAIRS=500
+	@PAIRS='$(or $(PAIRS),60)' $(MAKE) --no-print-directory scenario S=nvmet
 
 bench: venv ## One benchmark, its last line one JSON object: make bench B=bandwidth
 	@: "$${B:?say which: make bench B=bandwidth}"
