@@ -4,12 +4,13 @@
 """Desired and actual → the ordered operations between them. Pure.
 
 Order: hosts, subsystems with their namespaces, ports, and only then what goes, from the outside in. Something goes
-earlier only where nvmet or a host cannot bear both: an address that another port takes over, an identity that another
-namespace takes over, namespaces that make room for passthru, a list of hosts that becomes "any".
+earlier only where nvmet or a host cannot bear both: an address that another port takes over, an identity or a device
+that another namespace takes over, namespaces that make room for passthru, a list of hosts that becomes "any".
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Collection
 
@@ -17,10 +18,19 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes imp
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import changes
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_consistency import IP_TRANSPORTS
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_prune import removals
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, is_builtin, label, parent
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import (
+    Object,
+    Tree,
+    is_builtin,
+    key,
+    label,
+    parent,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
 
 _WILDCARDS = {"0.0.0.0", "::"}
+# No two namespaces may have the same: hosts tell them apart by the first two, the third would be corrupted.
+_UNIQUE = ("uuid", "nguid", "device_path")
 # What goes, from the outside in; an object's kind, or the folder of a link.
 _LAST = ("subsystems", "referral", "ana_group", "port", "allowed_hosts", "namespace", "subsystem", "host")
 
@@ -40,9 +50,45 @@ def plan(desired: Tree, actual: Tree, owned: Collection[str], prune: str, root: 
     return _Planner(desired, actual, owned, prune, root).run()
 
 
+def _remade(desired: Tree, actual: Tree) -> set[str]:
+    """Namespaces that stay but lose their identity or device to another: nvmet can only forget those with them."""
+    takers = {
+        (name, wanted.attributes[name]): path
+        for path, wanted in desired.objects.items()
+        if wanted.kind == "namespace"
+        for name in _UNIQUE
+        if name in wanted.attributes
+    }
+    return {
+        path
+        for path, found in actual.objects.items()
+        if found.kind == "namespace" and path in desired.objects
+        for name in _UNIQUE
+        if takers.get((name, found.attributes.get(name, "")), path) != path
+    }
+
+
+def _whole(desired: Tree, actual: Tree, remade: Collection[str]) -> Tree:
+    """The desired tree with what the remade namespaces have beyond it and nobody described."""
+    objects = dict(desired.objects)
+    for path in remade:
+        have = actual.objects[path].attributes
+        rows = [row for row in KINDS["namespace"].attributes if row.name in have and row.name not in _UNIQUE]
+        kept = {row.name: have[row.name] for row in rows if row.default(key(path), have) is None}
+        objects[path] = Object("namespace", {**kept, **desired.objects[path].attributes})
+    return Tree(objects, desired.links)
+
+
+def _less(actual: Tree, paths: Collection[str]) -> Tree:
+    return dataclasses.replace(
+        actual, objects={path: found for path, found in actual.objects.items() if path not in paths}
+    )
+
+
 class _Planner:
     def __init__(self, desired: Tree, actual: Tree, owned: Collection[str], prune: str, root: str) -> None:
-        self.desired, self.actual, self.root = desired, actual, root
+        self.remade = _remade(desired, actual)
+        self.desired, self.actual, self.root = _whole(desired, actual, self.remade), _less(actual, self.remade), root
         self.going, kept = removals(desired, actual, owned, prune)
         self.plan = Plan(removed=sorted(self.going), kept=kept)
         self.done: set[str] = set()
@@ -52,8 +98,8 @@ class _Planner:
         self.identities = {
             (name, found.attributes[name]): path
             for path, found in actual.objects.items()
-            if path in self.going and found.kind == "namespace"
-            for name in ("uuid", "nguid")
+            if found.kind == "namespace" and (path in self.going or path in self.remade)
+            for name in _UNIQUE
             if name in found.attributes
         }
 
@@ -92,9 +138,10 @@ class _Planner:
             self._link(name)
 
     def _namespace(self, path: str) -> None:
-        for name in ("uuid", "nguid"):
+        for name in _UNIQUE:
             value = self.desired.objects[path].attributes.get(name)
             self._remove([self.identities[name, value]] if value and (name, value) in self.identities else [])
+        self._remove([path] if path in self.remade else [])
         self._object(path)
 
     def _ports(self, ports: list[str]) -> None:
@@ -140,7 +187,7 @@ class _Planner:
         new = path not in self.actual.objects
         if new and not is_builtin(self.desired, path):
             self._do("mkdir", path)
-            self.plan.created.append(path)
+            self.plan.created += [] if path in self.remade else [path]
         for row in KINDS[self.desired.objects[path].kind].attributes:
             if row.secret and row.name in self.desired.objects[path].attributes:
                 self._hide(f"{path}/{row.file}", new)

@@ -33,8 +33,10 @@ def inodes() -> dict[str, int]:
     return found
 
 
-def pair(number: int, first: dict[str, Any], second: dict[str, Any], on: Machine) -> dict[str, Any]:
-    converge(first, prune="all", machine=on)
+def pair(number: int, start: dict[str, Any], first: dict[str, Any], second: dict[str, Any], on: Machine) -> Any:
+    # What is not described stays, so without a known start a pair would depend on those before it.
+    converge(start, prune="all", machine=on)
+    converge(first, machine=on)
     before = inodes()
     mark(f"begin/{number}")
     result = converge(second, machine=on)
@@ -55,8 +57,9 @@ def pair(number: int, first: dict[str, Any], second: dict[str, Any], on: Machine
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         on = Machine(config_dir=f"{folder}/etc", owned_dir=f"{folder}/var", lock_path=f"{folder}/lock")
-        for number, (first, second) in enumerate(json.load(sys.stdin)):
-            print(json.dumps(pair(number, first, second, on)), flush=True)
+        start, pairs = json.load(sys.stdin)
+        for number, (first, second) in enumerate(pairs):
+            print(json.dumps(pair(number, start, first, second, on)), flush=True)
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def prepare(node: Node) -> tuple[str, ...]:
     node.put(f"{FOLDER}/program.pyz", _program.build())
     for name in ("refusals_on_node.py", "converge_on_node.py"):
         node.put(f"{FOLDER}/{name}", (ROOT / "tests/property" / name).read_bytes())
-    node.put(f"{FOLDER}/empty.json", json.dumps([[{}, {}]]).encode())
+    node.put(f"{FOLDER}/empty.json", json.dumps([{}, [[{}, {}]]]).encode())
     node.run(f"{python('converge_on_node.py')} < {FOLDER}/empty.json")
     node.run(python("refusals_on_node.py"), json.dumps(CASES).encode())
     print(f"refusals: {len(CASES)} cases as in the table")
@@ -170,9 +170,9 @@ def check(number: int, first: dict, second: dict, found: dict, changed: set[str]
     return wrong
 
 
-def connect(node: Node, first: dict) -> None:
+def connect(node: Node, start: dict) -> None:
     """Connect a host to the live subsystem and keep it reading and writing, with what is read compared."""
-    node.run(f"{python('converge_on_node.py')}", json.dumps([[first, first]]).encode())
+    node.run(f"{python('converge_on_node.py')}", json.dumps([start, [[start, start]]]).encode())
     node.run(f"nvme connect -t tcp -a 127.0.0.99 -s 4420 -n {LIVE} -q {LIVE_HOST} -i 1 >/dev/null")
     for _ in range(50):
         device = node.run("ls /dev/disk/by-id/ | grep -m1 'nvme-uuid.0b2c1e9e.*' || true").strip()
@@ -207,8 +207,9 @@ def main() -> int:
     transports = prepare(node)
     print(f"seed {options.seed}, transports {' '.join(transports)}", flush=True)
     todo = [tuple(fitted(one, transports) for one in both) for both in pairs(options.pairs, options.seed)]
-    connect(node, todo[0][0])
-    node.put(f"{FOLDER}/pairs.json", json.dumps(todo).encode())
+    start = fitted({"subsystems": [], "ports": []}, transports)
+    connect(node, start)
+    node.put(f"{FOLDER}/pairs.json", json.dumps([start, todo]).encode())
     out = node.run(
         f"strace -f -qq -o {FOLDER}/trace -e trace=openat,mkdir,rmdir,unlink,symlink,chmod,fchmodat,stat,"
         "newfstatat,statx "

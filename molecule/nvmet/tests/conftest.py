@@ -45,17 +45,15 @@ def put(path: str, content: bytes) -> None:
     subprocess.run(command, input=content, check=True)
 
 
-def steps(machine: Host, *descriptions: dict[str, Any], die_at: int | None = None, check: bool = True) -> list[Any]:
+def steps(machine: Host, *descriptions: dict[str, Any], killed: bool = False) -> list[dict[str, Any]]:
     """Converge to each description in turn, in one process; what each did.
 
-    die_at: kill the process with SIGKILL when it is about to perform the operation of that index.
+    killed: the second of two, with a run killed before each operation on the way; what was found after each.
     """
     put(f"{FOLDER}/steps.json", json.dumps(descriptions).encode())
-    mortal = "" if die_at is None else f" {die_at}"
-    command = f"cd {FOLDER} && PYTHONPATH=program.pyz python3 steps_on_node.py{mortal} < steps.json"
-    result = machine.run(command)
-    assert not check or result.rc == 0, result.stderr
-    return [json.loads(line) for line in result.stdout.splitlines()] if result.rc == 0 else [result.rc]
+    mode = " killed" if killed else ""
+    command = f"cd {FOLDER} && PYTHONPATH=program.pyz python3 steps_on_node.py{mode} < steps.json"
+    return [json.loads(line) for line in machine.check_output(command).splitlines()]
 
 
 def files(machine: Host, names: list[str]) -> list[str]:

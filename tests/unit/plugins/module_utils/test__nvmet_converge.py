@@ -15,6 +15,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._configfs import gather
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_boot import Late, boot
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid, parse
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_plan import plan
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import describe, is_builtin, render
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, Refused
 from emulated_configfs import ROOT, EmulatedKernel
@@ -137,6 +138,8 @@ def test_any_description_follows_any_other(first: dict, second: dict, tmp_path_f
         assert found.attributes.items() <= actual.objects[path].attributes.items()
     again = converge.converge(second, machine=on)
     assert (again.changed, again.plan) == (False, [])
+    # What is read back can be described: no two namespaces have one identity.
+    parse(describe(actual))
 
 
 @PROPERTY
@@ -150,22 +153,6 @@ def test_what_is_read_is_what_can_be_asked_for(first: dict, tmp_path_factory) ->
     converge.converge(read, machine=on)
     assert on.kernel.performed[before:] == []
     assert describe(parse(describe(parse(first)))) == describe(parse(first))
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-def dying_after(count: int, perform):
-    """The kernel's perform, for a process that is killed before its count-th operation, counted from 0."""
-    left = itertools.count(count, -1)
-
-    def dying(operation: Operation) -> None:
-        if next(left) <= 0:
-            raise Killed
-        perform(operation)
-
-    return dying
 
 
 class Killed(BaseException):
@@ -302,6 +289,55 @@ def test_a_taken_over_identity_is_never_there_twice(tmp_path: Path) -> None:
     converge.converge(first, machine=on)
     verbs = [operation.verb for operation in converge.converge(second, machine=on).plan]
     assert verbs == ["rmdir", "mkdir", "write", "write", "write"]
+
+
+def test_namespaces_that_exchange_their_identities_and_devices_never_share_one(tmp_path: Path) -> None:
+    on = machine(tmp_path)
+    first = simple()
+    [subsystem] = first["subsystems"]
+    [one] = subsystem["namespaces"]
+    one.update(uuid="00000000-0000-0000-0000-000000000001")
+    two = {"nsid": 2, "device_path": "/dev/disk/by-id/virtio-vol1", "uuid": "00000000-0000-0000-0000-000000000002"}
+    subsystem["namespaces"].append(two)
+    converge.converge(first, machine=on)
+    second = copy.deepcopy(first)
+    one, two = second["subsystems"][0]["namespaces"]
+    one["uuid"], two["uuid"] = two["uuid"], one["uuid"]
+    one["device_path"], two["device_path"] = two["device_path"], one["device_path"]
+    verbs = [operation.verb for operation in converge.converge(second, machine=on).plan]
+    assert verbs[:3] == ["rmdir", "rmdir", "mkdir"]
+    found = gather(on.kernel, ROOT).objects[f"subsystems/{VOL}/namespaces/1"].attributes
+    assert (found["uuid"], found["device_path"]) == (one["uuid"], one["device_path"])
+
+
+def test_a_namespace_that_is_made_anew_keeps_what_nobody_described() -> None:
+    path = f"subsystems/{VOL}/namespaces"
+    first, second = simple(), simple()
+    for description, nsid in ((first, 1), (second, 2)):
+        [one] = description["subsystems"][0]["namespaces"]
+        description["subsystems"][0]["namespaces"] = [
+            {**one, "nsid": nsid, "uuid": "00000000-0000-0000-0000-000000000001"},
+            {"nsid": 3 - nsid, "device_path": "/dev/disk/by-id/virtio-vol1"},
+        ]
+    actual = parse(first)
+    actual.objects[f"{path}/1"].attributes["p2pmem"] = "0000:01:00.0"
+    lines = [one.line() for one in plan(parse(second), actual, [], "owned", ROOT).operations]
+    assert f"printf %s 0000:01:00.0 > {ROOT}/{path}/1/p2pmem" in lines
+
+
+def test_an_identity_that_nobody_gave_away_in_writing_is_taken_all_the_same(tmp_path: Path) -> None:
+    on = machine(tmp_path)
+    first = simple()
+    [one] = first["subsystems"][0]["namespaces"]
+    one["uuid"] = "00000000-0000-0000-0000-000000000001"
+    converge.converge(first, machine=on)
+    second = copy.deepcopy(first)
+    second["subsystems"][0]["namespaces"][0].pop("uuid")
+    second["subsystems"][0]["namespaces"].append(
+        {"nsid": 2, "device_path": "/dev/disk/by-id/virtio-vol1", "uuid": one["uuid"]}
+    )
+    converge.converge(second, machine=on)
+    parse(describe(gather(on.kernel, ROOT)))
 
 
 def test_boot_serves_everything_but_what_is_late(tmp_path: Path) -> None:
