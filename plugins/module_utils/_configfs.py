@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import glob
 import os
@@ -17,6 +18,8 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Ope
 
 MOUNT = "/sys/kernel/config"
 ROOT = f"{MOUNT}/nvmet"
+#: Kernels with NVME_TARGET_DEBUGFS show each controller there (drivers/nvme/target/debugfs.c).
+DEBUGFS = "/sys/kernel/debug/nvmet"
 
 
 class Kernel(Protocol):
@@ -35,6 +38,8 @@ class Kernel(Protocol):
     def sockets(self) -> list[str]: ...
 
     def loops(self) -> set[str]: ...
+
+    def controllers(self) -> list[tuple[str, str, str]] | None: ...
 
 
 class Live:
@@ -72,6 +77,18 @@ class Live:
             for folder in folders
             if _whole(f"{folder}/transport").strip() == "loop"
         }
+
+    def controllers(self) -> list[tuple[str, str, str]] | None:
+        """(subsystem, port, host NQN) of every controller that nvmet has; None where its debugfs does not tell."""
+        if not os.path.isdir(DEBUGFS):
+            return None
+        found = []
+        for folder in glob.glob(f"{glob.escape(DEBUGFS)}/*/ctrl*"):
+            # A controller may go while we look.
+            with contextlib.suppress(FileNotFoundError):
+                port, host = (_whole(f"{folder}/{name}").strip() for name in ("port", "hostnqn"))
+                found.append((folder.split("/")[-2], port, host))
+        return found
 
 
 def _whole(path: str) -> str:

@@ -49,6 +49,7 @@ def _namespaces(tree: Tree) -> Iterator[str]:
 
 
 def _subsystems(tree: Tree) -> Iterator[str]:
+    passed: dict[str, str] = {}
     for path, attributes in _of(tree, "subsystem"):
         hosts = sorted(key(link) for link in tree.links if link.startswith(f"{path}/allowed_hosts/"))
         if attributes.get("allow_any_host") == "1" and hosts:
@@ -60,6 +61,12 @@ def _subsystems(tree: Tree) -> Iterator[str]:
         if passthru.get("enable") == "1":
             if "device_path" not in passthru:
                 yield f"{label(path)} passthru: device_path is missing; write the NVMe controller, like /dev/nvme0"
+            other = passed.setdefault(passthru.get("device_path", path), path)
+            if other != path:
+                yield (
+                    f"{label(path)} passthru: {passthru['device_path']!r} is also passed through by {label(other)}; "
+                    "drop one, nvmet gives a controller to one subsystem alone"
+                )
             if any(name.startswith(f"{path}/namespaces/") for name in tree.objects):
                 yield f"{label(path)}: has both namespaces and passthru; drop one, nvmet serves either"
 

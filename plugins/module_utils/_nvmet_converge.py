@@ -17,7 +17,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid, parse
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_devices import as_served, unfit, without
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_forecast import Disruption, forecast
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_live import connections, users
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_live import users
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_refusals import explain
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import SLICE, Saving
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import (
@@ -138,7 +138,7 @@ def _forecast(
 ) -> list[Disruption]:
     if not operations:
         return []
-    using = users(actual, list(connections(on.kernel.sockets())), on.kernel.loops())
+    using = users(actual, on.kernel)
     found = forecast(operations, actual, using, on.root)
     refused = [one for one in found if one.subsystem not in allowed]
     if refused and not check:

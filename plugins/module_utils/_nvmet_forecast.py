@@ -28,12 +28,9 @@ class Disruption:
 
 
 def forecast(
-    operations: Iterable[Operation], actual: Tree, users: Mapping[str, list[str]], root: str
+    operations: Iterable[Operation], actual: Tree, users: Mapping[tuple[str, str], list[str]], root: str
 ) -> list[Disruption]:
-    """The disruptions of a plan. users: port → hosts connected to it, see _nvmet_live.
-
-    A host is counted with every subsystem that its port serves: nvmet does not tell which of them it uses.
-    """
+    """The disruptions of a plan. users: (port, subsystem) → hosts, see _nvmet_live."""
     served: dict[str, set[str]] = {}
     for link, target in actual.links.items():
         if "/allowed_hosts/" not in link:
@@ -42,7 +39,7 @@ def forecast(
     for operation in operations:
         path = operation.path[len(root) + 1 :]
         for nqn, port, namespace in _hit(operation, path, actual, served):
-            hosts = users.get(port, [])
+            hosts = users.get((port, nqn), [])
             if hosts:
                 one = found.setdefault(nqn, Disruption(nqn))
                 _add(one.ports if not namespace else one.namespaces, namespace or key(port))

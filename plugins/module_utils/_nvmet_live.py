@@ -3,8 +3,8 @@
 # Note that this module util is PRIVATE to the collection.
 """Who uses the target now: for each port, the hosts that are connected to it.
 
-nvmet tells only in a debugfs that distributions leave out, so the port's established TCP connections are read instead.
-A transport without such a sign counts as in use.
+nvmet tells only in its debugfs, which kernels may leave out; then the port's established TCP connections are read
+instead, and a transport without such a sign counts as in use.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 import ipaddress
 from typing import Collection, Iterator, NamedTuple
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, key
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._configfs import Kernel
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree
 
 #: Stands for hosts that cannot be told.
 UNKNOWN = "unknown"
@@ -45,23 +46,31 @@ def _address(text: str) -> str:
     return str(mapped or found)
 
 
-def users(tree: Tree, established: list[Connection], loops: Collection[str]) -> dict[str, list[str]]:
-    """Path of each open port → addresses of the hosts connected to it, sorted; ports without any are left out.
+def users(tree: Tree, kernel: Kernel) -> dict[tuple[str, str], list[str]]:
+    """(path of a port, NQN of a subsystem) → the hosts that use it there, sorted; what nobody uses is left out.
 
-    loops: NQNs that this machine itself is connected to by transport loop.
+    Hosts are NQNs where nvmet tells them, else addresses; a connection then counts for every subsystem of its port.
     """
-    out: dict[str, list[str]] = {}
-    for path, found in tree.objects.items():
-        served = [key(link) for link in tree.links if link.startswith(f"{path}/subsystems/")]
-        if found.kind == "port" and served:
-            trtype = found.attributes.get("trtype")
-            if trtype == "loop":
-                peers = ["this machine"] if set(served) & set(loops) else []
-            else:
-                peers = _peers(found.attributes, established) if trtype in ("tcp", "mptcp") else [UNKNOWN]
-            if peers:
-                out[path] = peers
+    told = kernel.controllers()
+    if told is not None:
+        hosts: dict[tuple[str, str], set[str]] = {}
+        for nqn, port, host in told:
+            hosts.setdefault((f"ports/{port}", nqn), set()).add(host)
+        return {served: sorted(found) for served, found in hosts.items()}
+    established, loops = list(connections(kernel.sockets())), kernel.loops()
+    out = {}
+    for link in tree.links:
+        port, _, nqn = link.partition("/subsystems/")
+        if port in tree.objects and tree.objects[port].kind == "port":
+            peers = _hosts(tree.objects[port].attributes, nqn, established, loops)
+            out.update({(port, nqn): peers} if peers else {})
     return out
+
+
+def _hosts(port: dict[str, str], nqn: str, established: list[Connection], loops: Collection[str]) -> list[str]:
+    if port.get("trtype") == "loop":
+        return ["this machine"] if nqn in loops else []
+    return _peers(port, established) if port.get("trtype") in ("tcp", "mptcp") else [UNKNOWN]
 
 
 def _peers(port: dict[str, str], established: list[Connection]) -> list[str]:

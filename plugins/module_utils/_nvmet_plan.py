@@ -130,12 +130,22 @@ class _Planner:
         serves = self.desired.objects[passthru].attributes.get("enable") == "1"
         if serves:
             self._remove(self._going(f"{path}/namespaces/"))
+            self._release(self.desired.objects[passthru].attributes.get("device_path"), passthru)
         self._object(passthru)
         for name in self._inside(path, self.desired.objects):
             if name != passthru:
                 self._namespace(name)
         for name in self._inside(path, self.desired.links):
             self._link(name)
+
+    def _release(self, controller: str | None, taker: str) -> None:
+        """Close what passes the controller through now: nvmet gives it to one subsystem alone."""
+        for path, found in self.actual.objects.items():
+            holds = found.kind == "passthru" and found.attributes.get("enable") == "1" and path != taker
+            other = self.desired.objects.get(path)
+            if holds and found.attributes.get("device_path") == controller and (other or parent(path) in self.going):
+                self._do("write", f"{path}/enable", "0")
+                self.actual.objects[path] = Object("passthru", {**found.attributes, "enable": "0"})
 
     def _namespace(self, path: str) -> None:
         for name in _UNIQUE:

@@ -17,7 +17,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import _configfs, _st
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_apply import apply_all
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import Machine
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import parse
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_live import connections, users
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_live import users
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_refusals import explain
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, label
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
@@ -54,7 +54,7 @@ def withdraw(
         actual = _configfs.gather(on.kernel, on.root)
         operations = plan(parse(saved["target"]), actual, on.root)
         apply_all(operations, explain, on.kernel.perform)
-    if operations and users(actual, list(connections(on.kernel.sockets())), on.kernel.loops()):
+    if operations and users(actual, on.kernel):
         time.sleep(wait)
     return [operation.line() for operation in operations]
 

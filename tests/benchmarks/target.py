@@ -4,7 +4,7 @@
 
 Makes a lab of its own. nvmetcli comes from Debian testing, for this benchmark's machine alone. Everything is timed in
 one process on the machine, with the wall time of a process of its own beside; the last line is one JSON object with
-the medians of the ratios. Asserts nothing.
+the medians of the ratios. Asserts nothing on time, but that what nvmetcli saved of a target, imported, is that target.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "collections"))
 
+from ansible_collections.nvmeof.mptcp.plugins.filter.from_nvmetcli import from_nvmetcli  # noqa: E402
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mmdebstrap import find_mirror  # noqa: E402
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_archive, _program  # noqa: E402
 
@@ -74,6 +75,12 @@ def main() -> None:
         print(
             f"run {number}: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in runs[-1].items()), flush=True
         )
+    imported = from_nvmetcli(json.loads(ssh(f"cat {FOLDER}/saved.json")))
+    needed = ssh(
+        f"cd {FOLDER} && PYTHONPATH=program.pyz python3 target_on_node.py imported", json.dumps(imported).encode()
+    )
+    assert needed == "", needed
+    print("what nvmetcli saved is imported without a change", flush=True)
     pairs = {
         "apply_vs_raw": ("apply", "raw_apply"),
         "nochange_vs_raw": ("nochange", "raw_read"),

@@ -106,6 +106,12 @@ def main() -> None:
     if sys.argv[1:] == ["nochange"]:
         converge(wanted, machine=plain)
         return
+    if sys.argv[1:] == ["imported"]:
+        converge(wanted, machine=plain)
+        for operation in converge(json.load(sys.stdin), check=True, machine=plain).plan:
+            print(operation.line())
+        converge({}, prune="all", machine=plain)
+        return
     seen = Recorder()
     converge({}, prune="all", machine=plain)
     converge(wanted, machine=Machine(kernel=seen, config_dir="etc", owned_dir="var", lock_path="lock"))

@@ -91,3 +91,15 @@ def test_boot_units_are_enabled_and_did_not_fail(initiator: Host, target: Host) 
 def test_port_listens_on_the_service_address_alone(target: Host) -> None:
     listening = [line.split()[3] for line in target.check_output(f"ss -Htln sport = :{PORT}").splitlines()]
     assert listening == [f"10.10.255.1:{PORT}"]
+
+
+def test_a_target_that_reboots_sends_its_hosts_away_before_its_network_goes(phase: str, target: Host) -> None:
+    if phase == "rebooted":
+        lines = target.check_output("journalctl --boot=-1 --output=short-monotonic --no-hostname").splitlines()
+        [withdrawn] = [at for at, line in enumerate(lines) if "printf %s inaccessible" in line]
+        stopped = next(
+            at for at, line in enumerate(lines) if at > withdrawn and "systemd[1]: Stopped target network" in line
+        )
+        assert withdrawn < stopped
+        assert not [line for line in lines[:withdrawn] if "systemd-networkd" in line and "Stopp" in line]
+    assert target.check_output("cat /sys/kernel/config/nvmet/ports/*/ana_groups/*/ana_state") == "optimized"

@@ -91,6 +91,7 @@ class EmulatedKernel:
         self.performed: list = []
         self.tables: list[str] = []
         self.looped: set[str] = set()
+        self.told: list[tuple[str, str, str]] | None = None
         # Device → bytes, and namespace → bytes that nvmet saw when it last looked.
         self.sizes: dict[str, int] = {}
         self.seen: dict[str, int] = {}
@@ -102,6 +103,9 @@ class EmulatedKernel:
 
     def loops(self) -> set[str]:
         return self.looped
+
+    def controllers(self) -> list[tuple[str, str, str]] | None:
+        return self.told
 
     def is_mounted(self, path: str) -> bool:
         return bool(self.objects)
@@ -318,5 +322,7 @@ class EmulatedKernel:
         need(files["device_path"] != "(null)")
         need(files["device_path"] not in self.absent, errno.ENOENT)
         if kind == "passthru":
+            passing = [one for path, one in self.objects.items() if path.endswith("/passthru") and one["enable"] == "1"]
+            need(files["device_path"] not in [one["device_path"] for one in passing])
             need(files["enable"] == "0")
             need(not any(name.startswith(f"{folder.rpartition('/')[0]}/namespaces/") for name in self.objects))

@@ -69,7 +69,8 @@ def subsystems(draw):
         low, high = draw(st.sampled_from([(1, 65519), (1, 100), (101, 200), (65530, 65535)]))
         one.update(cntlid_min=low, cntlid_max=high)
         one.update({"allow_any_host": True} if draw(st.booleans()) else {"allowed_hosts": draw(some(HOSTS))})
-        if draw(st.integers(0, 5)) == 0:
+        # There is one controller to pass through.
+        if not any("passthru" in other for other in found) and draw(st.integers(0, 3)) == 0:
             one["passthru"] = {"device_path": "/dev/nvme0", **draw(optional(io_timeout=st.integers(0, 9)))}
         else:
             one["namespaces"] = draw(namespaces(uuids, devices))

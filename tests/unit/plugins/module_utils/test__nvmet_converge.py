@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 
 import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _configfs, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _nvmet_converge as converge
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._configfs import gather
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_boot import Late, boot
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid, parse
@@ -461,3 +461,26 @@ def test_a_transport_that_does_not_tell_counts_as_in_use(tmp_path: Path) -> None
         converge.converge({}, machine=on)
     on.kernel.looped = set()
     converge.converge({}, machine=on)
+
+
+def test_a_kernel_that_tells_its_controllers_is_asked_for_them(tmp_path: Path) -> None:
+    on = machine(tmp_path)
+    converge.converge(with_second_namespace(), machine=on)
+    # Somebody is connected to the port, but not to this subsystem.
+    on.kernel.tables, on.kernel.told = [CONNECTED], [("nqn.2014-08.org.nvmexpress.discovery", "1", HOST)]
+    assert converge.converge(simple(), machine=on).disconnects == []
+    converge.converge(with_second_namespace(), machine=on)
+    on.kernel.told.append((VOL, "1", HOST))
+    with pytest.raises(converge.Disruptive, match=f"in use by {HOST} and this takes away namespace 2"):
+        converge.converge(simple(), machine=on)
+
+
+def test_controllers_are_read_from_debugfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_configfs, "DEBUGFS", str(tmp_path / "nvmet"))
+    assert _configfs.Live().controllers() is None
+    folder = tmp_path / "nvmet" / VOL / "ctrl3"
+    folder.mkdir(parents=True)
+    (folder.parent / "ctrl4").mkdir()
+    (folder / "port").write_text("1\n")
+    (folder / "hostnqn").write_text(f"{HOST}\n")
+    assert _configfs.Live().controllers() == [(VOL, "1", HOST)]
