@@ -67,10 +67,16 @@ def _object(saved: Mapping[str, Any], kind: Kind, where: str) -> dict[str, Any]:
             for index, item in enumerate(items)
         ]
     for name in kind.fixed:
-        found = _object(saved.get(name) or {}, KINDS[name], f"{where}.{name}")
+        # nvmetcli saves a list of the one there can be.
+        entries = saved.get(name) or [{}]
+        if len(entries) > 1:
+            raise AnsibleFilterError(
+                f"{where}.{name} has {len(entries)} entries, and a {kind.name} one; remove the others"
+            )
+        found = _object(entries[0], KINDS[name], f"{where}.{name}")
         if found.get("device_path"):
             out[name] = found
-    unknown = set(flat) | {name for name, value in saved.items() if isinstance(value, list)} - set(out)
+    unknown = set(flat) | {name for name, value in saved.items() if isinstance(value, list)} - {*out, *kind.fixed}
     if unknown:
         raise AnsibleFilterError(f"{where}: {', '.join(sorted(unknown))} is not known of a {kind.name}; remove it")
     return out

@@ -10,7 +10,7 @@ import errno
 import glob
 import os
 import stat
-from typing import Protocol
+from typing import Iterable, Protocol
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import KINDS, Attribute, Kind
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Object, Tree, join
@@ -119,6 +119,28 @@ def gather(kernel: Kernel, root: str = ROOT) -> Tree:
         return tree
     _Gatherer(kernel, root, tree).object("nvmet", "")
     return tree
+
+
+def without_effect(kernel: Kernel, root: str, done: Iterable[Operation], desired: Tree) -> list[Operation]:
+    """The writes after which nvmet has another value; what was made or removed is so when the kernel says so.
+
+    Only what was written is read again, the last value of each: a write can reset what was written before it.
+    """
+    last = {operation.path: operation for operation in done if operation.verb == "write"}
+    return [
+        operation
+        for path, operation in last.items()
+        if not _has(kernel, path, path[len(root) + 1 :], operation, desired)
+    ]
+
+
+def _has(kernel: Kernel, file: str, inside: str, operation: Operation, desired: Tree) -> bool:
+    path, _, name = inside.rpartition("/")
+    if path not in desired.objects:
+        # Closed because it goes, or gives something up.
+        return True
+    row = next((row for row in KINDS[desired.objects[path].kind].attributes if row.file == name), None)
+    return row is None or _normal(row, kernel.read(file).strip()) == operation.value
 
 
 class _Gatherer:

@@ -31,6 +31,12 @@ class Devices:
 
     def __init__(self, root: str = "") -> None:
         self.root = root
+        self.look()
+
+    def look(self) -> None:
+        """Forget what was read: the next answers tell the machine as it is from now on."""
+        self._attached: dict[str, str] | None = None
+        self._swapped: list[str] | None = None
 
     def exists(self, path: str) -> bool:
         return os.path.exists(path)
@@ -88,13 +94,21 @@ class Devices:
     def _file_problem(self, path: str, size: int) -> str | None:
         if not size:
             return "is an empty file; give it a size, for example with truncate -s 1G"
+        if not self._swaps() and not self._loops():
+            return None
         real = os.path.realpath(path)
         if real in self._swaps():
             return "is in use as swap; swapoff it, or name another"
-        for name in self._names("/sys/block"):
-            if name.startswith("loop") and self._text(f"/sys/block/{name}/loop/backing_file") == real:
-                return f"is attached to /dev/{name}; detach it (losetup -d /dev/{name}), or name another"
-        return None
+        name = self._loops().get(real)
+        return f"is attached to /dev/{name}; detach it (losetup -d /dev/{name}), or name another" if name else None
+
+    def _loops(self) -> dict[str, str]:
+        """File → loop device, read once for thousands of files."""
+        if self._attached is None:
+            loops = [name for name in self._names("/sys/block") if name.startswith("loop")]
+            files = {self._text(f"/sys/block/{name}/loop/backing_file"): name for name in loops}
+            self._attached = {file: name for file, name in files.items() if file}
+        return self._attached
 
     def _block_problem(self, path: str, number: str, known: bool) -> str | None:
         for name, part in self._family(number):
@@ -154,7 +168,9 @@ class Devices:
                 yield fields[4], self._number(source)
 
     def _swaps(self) -> list[str]:
-        return [line.split()[0] for line in self._text("/proc/swaps").splitlines()[1:] if line.strip()]
+        if self._swapped is None:
+            self._swapped = [line.split()[0] for line in self._text("/proc/swaps").splitlines()[1:] if line.strip()]
+        return self._swapped
 
     def _number(self, path: str) -> str:
         try:

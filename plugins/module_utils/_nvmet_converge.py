@@ -52,7 +52,7 @@ class Machine:
 
 @dataclass
 class Result:
-    """plan: the operations. before, after: the trees, for a diff. kept: ours to remove, but in use by what is not ours.
+    """plan: the operations. before: the tree that was found. desired: what was asked for, as far as it can be served.
 
     disconnects: what the plan costs the hosts that are connected now.
 
@@ -62,10 +62,20 @@ class Result:
     changed: bool
     plan: list[Operation]
     before: Tree
-    after: Tree
-    kept: list[str]
+    desired: Tree
+    found: _nvmet_plan.Plan
     disconnects: list[Disruption]
     late: list[str]
+
+    @property
+    def kept(self) -> list[str]:
+        """What is ours to remove, but in use by what is not ours."""
+        return self.found.kept
+
+    @property
+    def after(self) -> Tree:
+        """What nvmet has once the plan is applied, as far as it can be known; for a diff."""
+        return _expected(self.desired, self.before, self.found)
 
 
 def converge(
@@ -112,8 +122,8 @@ def converge(
             changed=bool(prepared or found.operations) or save,
             plan=[*prepared, *found.operations],
             before=actual,
-            after=_expected(desired, actual, found),
-            kept=found.kept,
+            desired=desired,
+            found=found,
             disconnects=costs,
             late=list(bad.values()),
         )
@@ -164,22 +174,21 @@ def _apply(on: Machine, desired: Tree, actual: Tree, found: _nvmet_plan.Plan, ow
     _state.own(SLICE, sorted(ours), on.owned_dir)
     ask_transports(found.operations, actual, f"{on.root}/{spare}", explain, on.kernel.perform)
     apply_all(found.operations, explain, on.kernel.perform)
-    now = _configfs.gather(on.kernel, on.root)
-    _state.own(SLICE, sorted(path for path in ours if path in now.objects or path in now.links), on.owned_dir)
-    left = _nvmet_plan.plan(desired, now, owned, prune, on.root).operations
+    there = {*actual.objects, *actual.links, *found.created}.difference(found.removed)
+    _state.own(SLICE, sorted(ours & there), on.owned_dir)
+    left = _configfs.without_effect(on.kernel, on.root, found.operations, desired)
     if left:
         raise NotConverged(
-            f"{len(left)} operation(s) would be needed again after all were applied, the first for {left[0].about}: "
-            f"`{left[0].line()}`. The kernel keeps another value than the one written, or another program "
-            "changes nvmet."
+            f"{len(left)} operation(s) had no effect, the first for {left[0].about}: `{left[0].line()}`. The kernel "
+            "keeps another value than the one written, or another program changes nvmet."
         )
 
 
 def _known(on: Machine) -> set[str]:
     """Devices that the last applied description served."""
     saved = _state.load(SLICE, on.config_dir) or {}
-    objects = parse(saved["target"]).objects if "target" in saved else {}
-    return {found.attributes["device_path"] for found in objects.values() if "device_path" in found.attributes}
+    subsystems = saved.get("target", {}).get("subsystems") or []
+    return {one["device_path"] for each in subsystems for one in each.get("namespaces") or [] if one.get("device_path")}
 
 
 def _expected(desired: Tree, actual: Tree, found: _nvmet_plan.Plan) -> Tree:

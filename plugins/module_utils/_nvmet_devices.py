@@ -17,6 +17,7 @@ def unfit(desired: Tree, actual: Tree, known: Collection[str], devices: Devices)
     A namespace that nvmet serves from that very device already is left alone, but for a name that can move: at the next
     boot it could be another's. known: paths that we served before.
     """
+    devices.look()
     found: dict[str, str] = {}
     seen: dict[tuple[int, int], str] = {}
     for path, wanted in desired.objects.items():

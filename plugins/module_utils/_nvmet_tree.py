@@ -8,6 +8,7 @@ A path in the tree is the object's folder in nvmet's configfs, so it is a name t
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any, Iterator
 
@@ -62,6 +63,7 @@ def is_builtin(tree: Tree, path: str) -> bool:
     return not kind.key or key(path) in kind.builtin
 
 
+@functools.lru_cache(maxsize=65536)
 def label(path: str) -> str:
     """An object in a person's words: C(subsystem nqn.… namespace 1)."""
     words, kind, rest = [], KINDS["nvmet"], path.split("/") if path else []

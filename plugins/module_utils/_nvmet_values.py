@@ -19,6 +19,9 @@ Sanitiser = Callable[[Any], str]
 DISCOVERY_NQN = "nqn.2014-08.org.nvmexpress.discovery"
 #: nvmet counts the terminating NUL in its limit of 223 bytes.
 NQN_MAX = 222
+_NONE = "00000000-0000-0000-0000-000000000000"
+_PRINTED = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_CONTROL = re.compile(r"[\x00-\x1f]")
 _NQN = re.compile(r"nqn\.[0-9]{4}-(0[1-9]|1[0-2])\.[^\s/.:][^\s/:]*(:[^\s/]+)?")
 _UUID_NQN = re.compile(r"nqn\.2014-08\.org\.nvmexpress:uuid:[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -36,7 +39,7 @@ def text(low: int, high: int, what: str = "printable ASCII characters") -> Sanit
 
 
 def _printable(found: str) -> bool:
-    return all(" " <= character <= "~" for character in found)
+    return found.isascii() and found.isprintable()
 
 
 def whole(low: int, high: int, form: str = "{}") -> Sanitiser:
@@ -99,12 +102,16 @@ def subsystem_nqn(value: Any) -> str:
 
 def identifier(value: Any) -> str:
     """A UUID or NGUID in the form nvmet prints; dashes, colons and case do not matter."""
-    found = re.sub(r"[-:\s]", "", str(value)).lower()
-    if not re.fullmatch(r"[0-9a-f]{32}", found):
-        raise ValueError("must be 32 hexadecimal digits, with or without dashes; quote it in YAML")
-    if found == "0" * 32:
+    printed = str(value).strip()
+    # nvmet's own form, which thousands of namespaces are read in.
+    if not _PRINTED.fullmatch(printed):
+        found = re.sub(r"[-:\s]", "", printed).lower()
+        if not re.fullmatch(r"[0-9a-f]{32}", found):
+            raise ValueError("must be 32 hexadecimal digits, with or without dashes; quote it in YAML")
+        printed = str(uuid.UUID(found))
+    if printed == _NONE:
         raise ValueError("must not be all zeros, which means none; leave it out")
-    return str(uuid.UUID(found))
+    return printed
 
 
 def name(value: Any) -> str:
@@ -118,7 +125,7 @@ def name(value: Any) -> str:
 def path(value: Any) -> str:
     """An absolute path."""
     found = value.strip() if isinstance(value, str) else ""
-    if not found.startswith("/") or len(found.encode()) > 4000 or any(ord(character) < 32 for character in found):
+    if not found.startswith("/") or len(found.encode()) > 4000 or _CONTROL.search(found):
         raise ValueError("must be an absolute path like /dev/disk/by-id/…")
     return found
 

@@ -9,6 +9,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description im
 
 VOL, HOST = "nqn.2026-11.org.example:vol0", "nqn.2026-11.org.example:host1"
 SAVED = {
+    "discovery": {"nqn": "nqn.2014-08.org.nvmexpress.discovery"},
     "hosts": [{"nqn": HOST, "dhchap": {"key": "", "ctrl_key": "", "hash": "hmac(sha256)", "dhgroup": "null"}}],
     "ports": [
         {
@@ -30,6 +31,8 @@ SAVED = {
             "namespaces": [
                 {
                     "ana": {"grpid": "1"},
+                    "ana_grpid": 1,
+                    "resv": {"enable": "0"},
                     "device": {"nguid": "00000000-0000-0000-0000-000000000000", "path": "/dev/mapper/v",
                                "uuid": "0b2c1e9e-3a2f-4a5c-9f4e-0d8a6a1b2c3d"},
                     "enable": 1,
@@ -37,7 +40,8 @@ SAVED = {
                 }
             ],
             "nqn": VOL,
-            "passthru": {"device": {"path": "(null)"}, "enable": 0, "admin_timeout": "0"},
+            # As nvmetcli 0.9 writes it: a list, numbers, and no "enable".
+            "passthru": [{"device": {"path": "(null)"}, "admin_timeout": 0, "clear_ids": 0, "io_timeout": 0}],
         }
     ],
 }  # fmt: skip
@@ -57,6 +61,7 @@ def test_what_nvmetcli_saved_is_a_description() -> None:
                     "nsid": 7,
                     "device_path": "/dev/mapper/v",
                     "uuid": "0b2c1e9e-3a2f-4a5c-9f4e-0d8a6a1b2c3d",
+                    "resv_enable": False,
                     "ana_grpid": 1,
                     "enable": True,
                 }
@@ -76,6 +81,7 @@ def test_what_nvmetcli_saved_is_a_description() -> None:
     ("saved", "message"),
     [
         ("{}", "use from_json first"),
+        ({"subsystems": [{"nqn": VOL, "passthru": [{}, {}]}]}, r"passthru has 2 entries, and a subsystem one"),
         ({"subsystem": []}, "nvmetcli: subsystem is not known of a nvmet"),
         ({"ports": [{"portid": 1, "addr": {"colour": 1}}]}, r"ports\[0\]: addr_colour is not known of a port"),
         ({"ports": [{"portid": 1, "addr": {"adrfam": "ipx"}}]}, r"ports\[0\]: addr_adrfam 'ipx' must be one of ipv4"),

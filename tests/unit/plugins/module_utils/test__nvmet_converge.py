@@ -37,6 +37,9 @@ class AnyDevices:
         self.same: dict[str, str] = {}
         self.sizes: dict[str, int] = {}
 
+    def look(self) -> None:
+        pass
+
     def exists(self, path: str) -> bool:
         return path not in self.absent
 
@@ -484,3 +487,19 @@ def test_controllers_are_read_from_debugfs(tmp_path: Path, monkeypatch: pytest.M
     (folder / "port").write_text("1\n")
     (folder / "hostnqn").write_text(f"{HOST}\n")
     assert _configfs.Live().controllers() == [(VOL, "1", HOST)]
+
+
+def test_a_write_that_the_kernel_takes_without_effect_is_an_error(tmp_path: Path) -> None:
+    on = machine(tmp_path)
+    perform = on.kernel.perform
+
+    def deaf(operation: Operation) -> None:
+        if not operation.path.endswith("/namespaces/1/enable"):
+            perform(operation)
+
+    on.kernel.perform = deaf
+    with pytest.raises(converge.NotConverged, match=r"1 operation.s. had no effect, .* namespace 1: `printf %s 1 > "):
+        converge.converge(simple(), machine=on)
+    assert _state.load("target", on.config_dir) is None
+    on.kernel.perform = perform
+    assert [one.line()[:11] for one in converge.converge(simple(), machine=on).plan] == ["printf %s 1"]
