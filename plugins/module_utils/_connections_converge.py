@@ -1,49 +1,62 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Note that this module util is PRIVATE to the collection.
-"""Converge this host's controllers to a description: one way for the Ansible module, for boot and for events."""
+"""Converge this host's controllers to a description: one way for the Ansible module, for boot and for events.
+
+What the description declares comes first; the logs of its discovery controllers then say what else there is.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import json
-import os
-import time
-from dataclasses import dataclass, field
-from typing import Any, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable, Collection, Mapping, Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_identity, _sock_diag, _state
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import Desired, Plan, desired, index, plan
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_users import users
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import BY_NAME, DEVICE, name_of, normalise
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import Plan, index
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_round import SLICE, Round, declared_by
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_shape import (
+    planned_shape,
+    saved_description,
+    shape,
+)
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DEVICE, DISCOVERY_NQN
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_connect import (
     Connector,
     explain,
     perform_other,
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Nvme, read, recognise
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import HIDDEN, Operation, apply
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._uevents import Uevents
-
-SLICE = "host"
-#: Seconds between two rounds without a playbook, from the first to the longest: the target may be booting too, and a
-#: round costs it a few packets. What it answers changes while it boots, which starts again with the first.
-PAUSES = (2.0, 10.0)
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, apply
 
 
 class NotConverged(Exception):
-    """What could not be done, although everything else was; one entry for each."""
+    """What could not be done, although everything else was; one entry for each.
 
-    def __init__(self, found: Sequence[str], applied: Sequence[Operation]) -> None:
+    failed: names of the connections that could not be made. notes: as in Outcome.
+    """
+
+    def __init__(
+        self,
+        found: Sequence[str],
+        applied: Sequence[Operation],
+        failed: Collection[str] = (),
+        notes: Sequence[str] = (),
+    ) -> None:
         self.errors = list(found)
         self.applied = list(applied)
+        self.failed = frozenset(failed)
+        self.notes = list(notes)
         super().__init__("\n".join(found))
 
 
 @dataclass
 class Outcome:
-    """What a run did or, in check mode, would do. before and after are shapes to compare, without secrets."""
+    """What a run did or, in check mode, would do. before and after are shapes to compare, without secrets.
+
+    notes: what the discovery logs say that was not done, a line each. unread: discovery controllers that are live and
+    whose log could not be read.
+    """
 
     operations: list[Operation] = field(default_factory=list)
     disconnects: list[str] = field(default_factory=list)
@@ -51,6 +64,8 @@ class Outcome:
     after: Mapping[str, Any] = field(default_factory=dict)
     nvme: Nvme = field(default_factory=Nvme)
     saved: bool = False
+    notes: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:
@@ -60,9 +75,11 @@ class Outcome:
 def look() -> Nvme:
     """The kernel's controllers now, each with the transport that it really uses."""
     nvme = read()
-    if not any(one.sysfs_transport == "tcp" for one in nvme.controllers):
-        return nvme
-    return recognise(nvme, [(one.remote, str(one.remote_port)) for one in _sock_diag.connections()])
+    if any(one.sysfs_transport == "tcp" for one in nvme.controllers):
+        nvme = recognise(nvme, [(one.remote, str(one.remote_port)) for one in _sock_diag.connections()])
+    # A target may give its discovery service a name of its own, and sysfs shows it. It is asked for by the known one.
+    known = [replace(one, subsysnqn=DISCOVERY_NQN) if one.cntrltype == "discovery" else one for one in nvme.controllers]
+    return replace(nvme, controllers=tuple(known))
 
 
 def converge(
@@ -70,78 +87,76 @@ def converge(
     check: bool = False,
     timeout: float = 20.0,
     connector: Callable[[float], Connector] = Connector,
+    last: Collection[str] = (),
 ) -> Outcome:
     """Bring the controllers to the description, save it for the next boot, and say what was done.
 
-    described: gives the description (connections, hostnqn, hostid, iopolicy, prune, allow_disruption); called under the
-    lock, so that a saved one is never older than what another run has just applied.
-    timeout: seconds that targets may take to answer.
+    described: gives the description (connections, discovery, discovered, gone, hostnqn, hostid, iopolicy, prune,
+    allow_disruption); called under the lock, so that a saved one is never older than what another run has just applied.
+    timeout: seconds that targets may take to answer. last: names of connections to make after all others.
     Raises Invalid or IdentityRefused before anything is changed, Refused or NotConverged after a part of it.
     """
     # Check mode leaves no file behind, and reads what a run in progress has done so far.
     with contextlib.nullcontext() if check else _state.lock():
         description = described()
-        desired(description["connections"], "", "")
+        declared_by(description, "", "")
         nvme, found = look(), _host_identity.find()
         who = _host_identity.resolve(description.get("hostnqn", ""), description.get("hostid", ""), found, nvme)
-        want = desired(
-            description["connections"],
-            who.hostnqn,
-            who.hostid,
-            iopolicy=description.get("iopolicy", ""),
-            prune=description.get("prune", "owned"),
-            allow_disruption=tuple(description.get("allow_disruption", ())),
-        )
+        round_ = Round(description, declared_by(description, who.hostnqn, who.hostid), last)
         identity = _host_identity.plan(who, found)
-        steps = _plan(want, nvme)
-        before = _shape(nvme, found.hostnqn, want)
+        steps = round_.plan(nvme)
+        before = shape(nvme, found.hostnqn, round_.want)
         if steps.refusals:
             raise NotConverged(steps.refusals, [])
         if check:
-            saved = _state.would_save(SLICE, _saved(description, want))
+            saved = _state.would_save(SLICE, saved_description(description, round_.declared))
+            after = planned_shape(round_.want, before, steps)
             return Outcome(
-                [*identity, *steps.operations], steps.disconnects, before, _declared(want, before, steps), nvme, saved
+                [*identity, *steps.operations],
+                steps.disconnects,
+                before,
+                after,
+                nvme,
+                saved,
+                round_.followed.notes(),
+                round_.unread(nvme),
             )
-        return _apply(description, want, identity, steps, before, connector(timeout))
-
-
-def _plan(want: Desired, nvme: Nvme) -> Plan:
-    saved = _state.load(SLICE) or {"connections": []}
-    previous = {name_of(one): one for one in map(normalise, saved["connections"])}
-    return plan(want, nvme, _state.owned(SLICE), previous, functools.lru_cache(maxsize=None)(users), _loaded)
-
-
-def _loaded(module: str) -> bool:
-    return os.path.isdir(f"/sys/module/{module}")
+        return _apply(round_, apply(identity, explain, _host_identity.write), steps, before, connector(timeout))
 
 
 def _apply(
-    description: Mapping[str, Any],
-    want: Desired,
-    identity: Sequence[Operation],
-    steps: Plan,
-    before: Mapping[str, Any],
-    connector: Connector,
+    round_: Round, done: list[Operation], steps: Plan, before: Mapping[str, Any], connector: Connector
 ) -> Outcome:
-    # What is ours is written ahead: a killed run neither forgets nor adopts anything.
-    _state.own(SLICE, sorted({*_state.owned(SLICE), *want.connections}))
-    done = apply(identity, explain, _host_identity.write)
-    disconnects = list(steps.disconnects)
-    while steps.operations:
-        done += _perform(steps.operations, connector)
-        if connector.failures:
+    disconnects, refusals, lines = list(steps.disconnects), list(steps.refusals), [""]
+    while True:
+        # What is ours is written ahead: a killed run neither forgets nor adopts anything.
+        round_.own(ahead=True)
+        failed = {one.name for one in connector.failures}
+        todo = [one for one in steps.operations if one.path != DEVICE or one.about not in failed]
+        if not todo:
             break
-        # A subsystem has a policy only once it is connected, so the second plan holds what the first could not see.
-        again = _plan(want, look())
-        if [one.line() for one in again.operations] == [one.line() for one in steps.operations]:
-            raise NotConverged([f"the kernel took it without effect: {one.line()}" for one in again.operations], done)
-        steps = again
+        if [one.line() for one in todo] == lines:
+            raise NotConverged([f"the kernel took it without effect: {one.line()}" for one in todo], done)
+        lines = [one.line() for one in todo]
+        performed = _perform(todo, connector)
+        done += performed
+        round_.made.update({one.about: round_.want.connections[one.about] for one in performed if one.path == DEVICE})
+        # A subsystem has a policy, and a discovery controller a log, only once it is connected: the next plan holds
+        # what this one could not see.
+        steps = round_.plan(look())
+        refusals = steps.refusals
+        disconnects += [name for name in steps.disconnects if name not in disconnects]
     nvme = look()
-    if connector.failures:
-        raise NotConverged([failure.text() for failure in connector.failures], done)
-    _state.own(SLICE, sorted(want.connections))
-    saved = _state.save(SLICE, _saved(description, want))
-    return Outcome(done, disconnects, before, _shape(nvme, want.hostnqn, want), nvme, saved)
+    # What somebody else has connected meanwhile is there as well.
+    there = index(nvme, round_.want.hostnqn)
+    failures = [one for one in connector.failures if one.name not in there]
+    if failures or refusals:
+        found = [*(failure.text() for failure in failures), *refusals]
+        raise NotConverged(found, done, {one.name for one in failures}, round_.followed.notes())
+    round_.own(ahead=False)
+    saved = _state.save(SLICE, saved_description(round_.description, round_.declared))
+    after = shape(nvme, round_.want.hostnqn, round_.want)
+    return Outcome(done, disconnects, before, after, nvme, saved, round_.followed.notes(), round_.unread(nvme))
 
 
 def _perform(operations: Sequence[Operation], connector: Connector) -> list[Operation]:
@@ -155,68 +170,3 @@ def _perform(operations: Sequence[Operation], connector: Connector) -> list[Oper
         done += connector.run(batch) + apply([operation], explain, perform_other)
         batch = []
     return done + connector.run(batch)
-
-
-def _saved(description: Mapping[str, Any], want: Desired) -> dict[str, Any]:
-    """What boot converges to: the identity is the one in use, and a disruption is allowed once only."""
-    return {
-        "connections": [dict(one) for one in want.connections.values()],
-        "hostnqn": want.hostnqn,
-        "hostid": want.hostid,
-        "iopolicy": want.iopolicy,
-        "prune": want.prune,
-    }
-
-
-def _shape(nvme: Nvme, hostnqn: str, want: Desired) -> dict[str, Any]:
-    connections = {}
-    for name, one in index(nvme, hostnqn or want.hostnqn).items():
-        known = want.connections.get(name, {})
-        hidden = {key: HIDDEN if BY_NAME[key].secret else value for key, value in known.items()}
-        shown = {**hidden, **{key: value for key, value in one.options.items() if key in known}}
-        policy = nvme.subsystem(one.subsysnqn)
-        connections[name] = {**shown, **({"iopolicy": policy.iopolicy} if policy and want.iopolicy else {})}
-    return {"hostnqn": hostnqn, "connections": connections}
-
-
-def _declared(want: Desired, before: Mapping[str, Any], steps: Plan) -> dict[str, Any]:
-    connections = {
-        name: {
-            **{key: HIDDEN if BY_NAME[key].secret else value for key, value in one.items()},
-            **({"iopolicy": want.iopolicy} if want.iopolicy else {}),
-        }
-        for name, one in want.connections.items()
-    }
-    kept = {name: one for name, one in before["connections"].items() if name not in steps.disconnects}
-    return {"hostnqn": want.hostnqn, "connections": {**kept, **connections}}
-
-
-def boot(description: Mapping[str, Any]) -> Iterator[str]:
-    """Keep the connections as they are saved: make what is missing until nothing is, then wait for a controller to go.
-
-    The kernel removes a controller for good when a target that comes back does not serve its subsystem yet, whatever
-    its loss timeout says. Yields a line for every event. The lock is held during a round alone, and what a playbook
-    saved meanwhile counts from the next.
-    """
-    said, pause = "", PAUSES[0]
-    events = Uevents()
-    while True:
-        try:
-            outcome = converge(lambda: _state.load(SLICE) or description, timeout=0.0)
-        except NotConverged as error:
-            yield from (operation.line() for operation in error.applied)
-            pause = min(pause * 1.5, PAUSES[1]) if str(error) == said else PAUSES[0]
-            if str(error) != said:
-                said = str(error)
-                yield from (f"waiting: {line}" for line in error.errors)
-            time.sleep(pause)
-        else:
-            yield from (operation.line() for operation in outcome.operations)
-            yield f"{len(outcome.after['connections'])} connection(s) as described"
-            said = ""
-            yield f"{events.wait_removed() or 'a controller'} was removed"
-
-
-def dump(value: Mapping[str, Any]) -> str:
-    """A shape as the text of a diff."""
-    return json.dumps(value, indent=2, sort_keys=True) + "\n"
