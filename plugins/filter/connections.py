@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters for hosts: their connections and the load that proves them; the logic is in plugin_utils."""
+"""Filters of who connects where, and of the load that proves it; the logic is in plugin_utils."""
 
 from __future__ import annotations
 
@@ -28,5 +28,7 @@ class FilterModule:
         return {
             "fio_jobs": _told(_fio_jobs.fio_jobs),
             "nvme_connections": _told(_connections.nvme_connections),
+            "nvme_discovery": _told(_connections.nvme_discovery),
+            "nvme_referrals": _told(_connections.nvme_referrals),
             "nvme_hostnqn": _told(_identity.hostnqn),
         }

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Note that this plugin util is PRIVATE to the collection.
-"""The connections of a host, derived from the subsystems of the fabric and the targets that serve them."""
+"""Who connects where, derived from the fabric: connections and discovery addresses of hosts, referrals of targets."""
 
 from __future__ import annotations
 
@@ -37,6 +37,43 @@ def nvme_connections(
         for subsystem in subsystems
         if target in subsystem.get("targets", [target]) and _allows(subsystem, host, own)
     ]
+
+
+#: Options of a connection that its discovery controller has as well: how, not as whom and not for what.
+_OF_DISCOVERY = ("transport", "trsvcid", "host_traddr", "host_iface", "tos", "hdr_digest", "data_digest")
+
+
+def nvme_discovery(targets: Iterable[str], hostvars: Mapping[str, Any], **options: Any) -> list[dict[str, Any]]:
+    """One discovery controller for each target, at its service address.
+
+    options: as for nvme_connections; those that concern I/O or who the host is are left out.
+    Raises BadFabric for a target without fabric_service_address.
+    """
+    shared = {name: value for name, value in options.items() if name in _OF_DISCOVERY}
+    return [{"transport": "mptcp", "traddr": service_address(hostvars, target), **shared} for target in targets]
+
+
+def nvme_referrals(targets: Iterable[str], target: str, hostvars: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A referral to every port of every other target, so that one discovery address is enough.
+
+    A port is what C(nvme_target_ports) of the inventory says, else port 1 at the service address.
+    """
+    return [
+        {
+            "name": f"{other}-{port['portid']}",
+            **{name: port[name] for name in ("trtype", "adrfam", "traddr", "trsvcid", "portid") if name in port},
+        }
+        for other in targets
+        if other != target
+        for port in hostvars[other].get("nvme_target_ports") or [_port(service_address(hostvars, other))]
+        # These two lead nowhere from another machine.
+        if port.get("trtype") not in ("loop", "pci")
+    ]
+
+
+def _port(address: str) -> dict[str, Any]:
+    family = "ipv6" if ":" in address else "ipv4"
+    return {"portid": 1, "trtype": "mptcp", "adrfam": family, "traddr": address, "trsvcid": "4420"}
 
 
 def _allows(subsystem: Mapping[str, Any], host: str, own: str) -> bool:
