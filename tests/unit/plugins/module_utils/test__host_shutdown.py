@@ -11,8 +11,11 @@ from typing import Any
 
 import nvme_tree
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_shutdown, _nvme_sysfs, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_shutdown, _node, _nvme_sysfs, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _program
+
+UNITS = Path(__file__).parents[4] / "roles/nvme_host/files"
 
 NAMES = [f"mptcp 192.0.2.{number}:4420 {nvme_tree.NQN}" for number in (1, 2)]
 SAVED = {"hostnqn": nvme_tree.HOSTNQN}
@@ -144,3 +147,26 @@ def test_a_refusal_is_named_and_the_others_go(tmp_path: Path) -> None:
     machine.used, machine.refuse = [], {"nvme0": errno.EBUSY}
     assert withdraw(machine)[0] == "nvme0: delete_controller was refused: refused"
     assert deleted(machine) == ["nvme1"]
+
+
+def unit(name: str) -> list[str]:
+    return [line for line in (UNITS / name).read_text().splitlines() if not line.startswith("#")]
+
+
+def test_the_units_run_commands_that_the_program_has() -> None:
+    lines = unit("nvmeof-mptcp-host.service") + unit("nvmeof-mptcp-host-release.service")
+    commands = [line.rpartition("nvmeof-mptcp.pyz ")[2].split() for line in lines if line.startswith("Exec")]
+    assert commands == [["converge", "host"], ["withdraw", "host"], ["release", "host"]]
+    assert all(name in _node._DO[command] for command, name in commands)
+
+
+def test_what_runs_beside_a_hanging_mount_has_no_name_space_of_mounts() -> None:
+    """Making one looks at every mount; an option of these would make one (systemd.exec(5))."""
+    makes = ("Protect", "Private", "ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths", "BindPaths", "TemporaryFile")
+    assert not [line for line in unit("nvmeof-mptcp-host-release.service") if line.startswith(makes)]
+    assert "ExecStop=+" in "\n".join(unit("nvmeof-mptcp-host.service"))
+
+
+def test_the_program_needs_no_memory_that_is_written_and_run() -> None:
+    """ctypes does, and MemoryDenyWriteExecute= forbids it."""
+    assert not [path for path, text in _program.sources().items() if "import ctypes" in text]
