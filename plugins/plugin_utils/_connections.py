@@ -40,7 +40,16 @@ def nvme_connections(
 
 
 #: Options of a connection that its discovery controller has as well: how, not as whom and not for what.
-_OF_DISCOVERY = ("transport", "trsvcid", "host_traddr", "host_iface", "tos", "hdr_digest", "data_digest")
+_OF_DISCOVERY = (
+    "transport",
+    "trsvcid",
+    "host_traddr",
+    "host_iface",
+    "reconnect_delay",
+    "tos",
+    "hdr_digest",
+    "data_digest",
+)
 
 
 def nvme_discovery(targets: Iterable[str], hostvars: Mapping[str, Any], **options: Any) -> list[dict[str, Any]]:
