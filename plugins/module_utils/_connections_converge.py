@@ -7,29 +7,35 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
+import itertools
 import os
 import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved as keeping
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_identity, _sock_diag, _state
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import Desired, Plan, desired, index, plan
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_apply import is_connect, is_disconnect, perform
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_desired import Desired, desired, usable
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_diff import shape, shape_after
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import Plan, plan
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_users import users
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import BY_NAME, DEVICE, name_of, normalise
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_connect import (
-    Connector,
-    explain,
-    perform_other,
-)
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import name_of, normalise
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_names import Names
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_connect import Connector, explain
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_reauth import secret
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Nvme, read, recognise
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import HIDDEN, Operation, apply
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, apply
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._uevents import Uevents
 
-SLICE = "host"
+SLICE = keeping.SLICE
 #: Seconds between two rounds without a playbook, from the first to the longest: the target may be booting too, and a
 #: round costs it a few packets. What it answers changes while it boots, which starts again with the first.
 PAUSES = (2.0, 10.0)
+#: Seconds that namespaces may take to be there over a connection that was made anew.
+SCAN = 10.0
+#: Plans of one run, beside those that make connections anew one path at a time.
+ROUNDS = 5
 
 
 class NotConverged(Exception):
@@ -81,114 +87,132 @@ def converge(
     # Check mode leaves no file behind, and reads what a run in progress has done so far.
     with contextlib.nullcontext() if check else _state.lock():
         description = described()
-        desired(description["connections"], "", "")
         nvme, found = look(), _host_identity.find()
         who = _host_identity.resolve(description.get("hostnqn", ""), description.get("hostid", ""), found, nvme)
+        names = Names(usable(description["connections"]), [one.traddr for one in nvme.controllers])
         want = desired(
             description["connections"],
             who.hostnqn,
             who.hostid,
+            names.resolved,
+            description.get("failed", ()),
             iopolicy=description.get("iopolicy", ""),
             prune=description.get("prune", "owned"),
             allow_disruption=tuple(description.get("allow_disruption", ())),
         )
         identity = _host_identity.plan(who, found)
-        steps = _plan(want, nvme)
-        before = _shape(nvme, found.hostnqn, want)
-        if steps.refusals:
-            raise NotConverged(steps.refusals, [])
+        previous = _previous(names)
+        planned = functools.partial(_plan, want, previous, _state.owned(SLICE))
+        steps = planned(nvme)
+        before = shape(nvme, found.hostnqn, want)
+        if steps.refusals or (check and want.failed):
+            raise NotConverged([*want.failed, *steps.refusals], [])
+        saving = keeping.Saving(_saved(want), _state.CONFIG_DIR)
         if check:
-            saved = _state.would_save(SLICE, _saved(description, want))
-            return Outcome(
-                [*identity, *steps.operations], steps.disconnects, before, _declared(want, before, steps), nvme, saved
-            )
-        return _apply(description, want, identity, steps, before, connector(timeout))
+            operations = [*identity, *steps.operations]
+            after = shape_after(want, before, steps.disconnects)
+            return Outcome(operations, steps.disconnects, before, after, nvme, saving.is_needed())
+        run = _Run(want, previous, planned, connector(timeout))
+        return run.apply(identity, steps, before, saving)
 
 
-def _plan(want: Desired, nvme: Nvme) -> Plan:
-    saved = _state.load(SLICE) or {"connections": []}
-    previous = {name_of(one): one for one in map(normalise, saved["connections"])}
-    return plan(want, nvme, _state.owned(SLICE), previous, functools.lru_cache(maxsize=None)(users), _loaded)
+def _previous(names: Names) -> dict[str, Mapping[str, Any]]:
+    """The connections last applied, by name; those whose host name has no address now are left out."""
+    saved = keeping.load(_state.CONFIG_DIR) or {"connections": []}
+    out: dict[str, Mapping[str, Any]] = {}
+    for one in map(normalise, saved["connections"]):
+        with contextlib.suppress(ValueError):
+            resolved = normalise(names.resolved(one))
+            out[name_of(resolved)] = resolved
+    return out
+
+
+def _plan(want: Desired, previous: Mapping[str, Mapping[str, Any]], owned: Sequence[str], nvme: Nvme) -> Plan:
+    return plan(want, nvme, owned, previous, functools.lru_cache(maxsize=None)(users), _loaded, secret)
 
 
 def _loaded(module: str) -> bool:
     return os.path.isdir(f"/sys/module/{module}")
 
 
-def _apply(
-    description: Mapping[str, Any],
-    want: Desired,
-    identity: Sequence[Operation],
-    steps: Plan,
-    before: Mapping[str, Any],
-    connector: Connector,
-) -> Outcome:
-    # What is ours is written ahead: a killed run neither forgets nor adopts anything.
-    _state.own(SLICE, sorted({*_state.owned(SLICE), *want.connections}))
-    done = apply(identity, explain, _host_identity.write)
-    disconnects = list(steps.disconnects)
-    while steps.operations:
-        done += _perform(steps.operations, connector)
-        if connector.failures:
-            break
-        # A subsystem has a policy only once it is connected, so the second plan holds what the first could not see.
-        again = _plan(want, look())
-        if [one.line() for one in again.operations] == [one.line() for one in steps.operations]:
-            raise NotConverged([f"the kernel took it without effect: {one.line()}" for one in again.operations], done)
-        steps = again
-    nvme = look()
-    if connector.failures:
-        raise NotConverged([failure.text() for failure in connector.failures], done)
-    _state.own(SLICE, sorted(want.connections))
-    saved = _state.save(SLICE, _saved(description, want))
-    return Outcome(done, disconnects, before, _shape(nvme, want.hostnqn, want), nvme, saved)
+@dataclass
+class _Run:
+    """Applying plans until nothing is left to do."""
+
+    want: Desired
+    previous: dict[str, Mapping[str, Any]]
+    planned: Callable[[Nvme], Plan]
+    connector: Connector
+    done: list[Operation] = field(default_factory=list)
+    disconnects: list[str] = field(default_factory=list)
+
+    def apply(
+        self, identity: Sequence[Operation], steps: Plan, before: Mapping[str, Any], saving: keeping.Saving
+    ) -> Outcome:
+        want = self.want
+        # What is ours is written ahead: a killed run neither forgets nor adopts anything.
+        _state.own(SLICE, sorted({*_state.owned(SLICE), *want.connections}))
+        saving.write_keys()
+        self.done += apply(identity, explain, _host_identity.write)
+        # One path of a subsystem after the other, at most; what goes again as soon as it is made would have no end.
+        for _ in range(ROUNDS + len(want.connections)):
+            if not steps.operations or self.connector.failures:
+                break
+            steps = self._round(steps)
+        else:
+            steps.refusals += [f"{one.about}: `{one.line()}` is needed again and again" for one in steps.operations]
+        failed = [*want.failed, *(failure.text() for failure in self.connector.failures), *steps.refusals]
+        if failed:
+            raise NotConverged(failed, self.done)
+        nvme = look()
+        _state.own(SLICE, sorted(want.connections))
+        after = shape(nvme, want.hostnqn, want)
+        return Outcome(self.done, self.disconnects, before, after, nvme, saving.commit())
+
+    def _round(self, steps: Plan) -> Plan:
+        """Perform a plan and return the next one; after a failure there is none, and nothing is disconnected."""
+        asked = list(itertools.takewhile(lambda one: not is_disconnect(one), steps.operations))
+        self._perform(asked)
+        if len(asked) < len(steps.operations) and not self.connector.failures:
+            # Connecting takes its time, after which another path may be the last one: what goes is judged now.
+            steps = self.planned(look())
+            if steps.refusals:
+                return steps
+            asked = steps.operations
+            self._perform(asked)
+            self.disconnects += steps.disconnects
+        if self.connector.failures:
+            return Plan()
+        # A subsystem has a policy only once it is connected, so the next plan holds what this one could not see.
+        again = self._next()
+        if again.operations and [one.line() for one in again.operations] == [one.line() for one in asked]:
+            raise NotConverged([f"the kernel took it without effect: {one.line()}" for one in asked], self.done)
+        return again
+
+    def _perform(self, operations: Sequence[Operation]) -> None:
+        done = perform(operations, self.connector)
+        self.done += done
+        self.previous.update({one.about: self.want.connections[one.about] for one in done if is_connect(one)})
+
+    def _next(self) -> Plan:
+        """The next plan; a namespace is there over a new connection a moment after it."""
+        deadline = time.monotonic() + SCAN
+        again = self.planned(look())
+        while again.refusals and not self.connector.failures and time.monotonic() < deadline:
+            time.sleep(0.1)
+            again = self.planned(look())
+        return Plan(refusals=again.refusals) if again.refusals else again
 
 
-def _perform(operations: Sequence[Operation], connector: Connector) -> list[Operation]:
-    """Perform in order; connects that follow one another are one batch: a dead target does not hold up the others."""
-    done: list[Operation] = []
-    batch: list[Operation] = []
-    for operation in operations:
-        if operation.path == DEVICE:
-            batch.append(operation)
-            continue
-        done += connector.run(batch) + apply([operation], explain, perform_other)
-        batch = []
-    return done + connector.run(batch)
-
-
-def _saved(description: Mapping[str, Any], want: Desired) -> dict[str, Any]:
-    """What boot converges to: the identity is the one in use, and a disruption is allowed once only."""
+def _saved(want: Desired) -> dict[str, Any]:
+    """What boot converges to: the identity is the one in use, names stay names, a disruption is allowed once only."""
     return {
-        "connections": [dict(one) for one in want.connections.values()],
+        "connections": [dict(one) for one in want.declared],
         "hostnqn": want.hostnqn,
         "hostid": want.hostid,
         "iopolicy": want.iopolicy,
         "prune": want.prune,
     }
-
-
-def _shape(nvme: Nvme, hostnqn: str, want: Desired) -> dict[str, Any]:
-    connections = {}
-    for name, one in index(nvme, hostnqn or want.hostnqn).items():
-        known = want.connections.get(name, {})
-        hidden = {key: HIDDEN if BY_NAME[key].secret else value for key, value in known.items()}
-        shown = {**hidden, **{key: value for key, value in one.options.items() if key in known}}
-        policy = nvme.subsystem(one.subsysnqn)
-        connections[name] = {**shown, **({"iopolicy": policy.iopolicy} if policy and want.iopolicy else {})}
-    return {"hostnqn": hostnqn, "connections": connections}
-
-
-def _declared(want: Desired, before: Mapping[str, Any], steps: Plan) -> dict[str, Any]:
-    connections = {
-        name: {
-            **{key: HIDDEN if BY_NAME[key].secret else value for key, value in one.items()},
-            **({"iopolicy": want.iopolicy} if want.iopolicy else {}),
-        }
-        for name, one in want.connections.items()
-    }
-    kept = {name: one for name, one in before["connections"].items() if name not in steps.disconnects}
-    return {"hostnqn": want.hostnqn, "connections": {**kept, **connections}}
 
 
 def boot(description: Mapping[str, Any]) -> Iterator[str]:
@@ -202,7 +226,7 @@ def boot(description: Mapping[str, Any]) -> Iterator[str]:
     events = Uevents()
     while True:
         try:
-            outcome = converge(lambda: _state.load(SLICE) or description, timeout=0.0)
+            outcome = converge(lambda: keeping.load(_state.CONFIG_DIR) or description, timeout=0.0)
         except NotConverged as error:
             yield from (operation.line() for operation in error.applied)
             pause = min(pause * 1.5, PAUSES[1]) if str(error) == said else PAUSES[0]
@@ -215,8 +239,3 @@ def boot(description: Mapping[str, Any]) -> Iterator[str]:
             yield f"{len(outcome.after['connections'])} connection(s) as described"
             said = ""
             yield f"{events.wait_removed() or 'a controller'} was removed"
-
-
-def dump(value: Mapping[str, Any]) -> str:
-    """A shape as the text of a diff."""
-    return json.dumps(value, indent=2, sort_keys=True) + "\n"

@@ -189,8 +189,9 @@ errors:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_converge import NotConverged, converge, dump
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import IOPOLICIES, PRUNE, Invalid
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_converge import NotConverged, converge
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_desired import IOPOLICIES, PRUNE, Invalid
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_diff import dump
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import argument_spec
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_identity import IdentityRefused
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import as_dict
