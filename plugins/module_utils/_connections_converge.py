@@ -9,25 +9,26 @@ What the description declares comes first; the logs of its discovery controllers
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field, replace
+import itertools
+import time
+from dataclasses import dataclass, field
 from typing import Any, Callable, Collection, Mapping, Sequence
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved as keeping
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_identity, _sock_diag, _state
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import Plan, index
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_round import SLICE, Round, declared_by
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_shape import (
-    planned_shape,
-    saved_description,
-    shape,
-)
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DEVICE, DISCOVERY_NQN
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_connect import (
-    Connector,
-    explain,
-    perform_other,
-)
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_apply import is_connect, is_disconnect, perform
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_diff import shape, shape_after
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import Plan
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_round import Round
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery import DEPTH
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_connect import Connector, explain
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Nvme, read, recognise
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, apply
+
+#: Seconds that namespaces may take to be there over a connection that was made anew.
+SCAN = 10.0
+#: Plans of one run, beside those that make connections anew one path at a time, and those that follow referrals.
+ROUNDS = 5
 
 
 class NotConverged(Exception):
@@ -75,11 +76,9 @@ class Outcome:
 def look() -> Nvme:
     """The kernel's controllers now, each with the transport that it really uses."""
     nvme = read()
-    if any(one.sysfs_transport == "tcp" for one in nvme.controllers):
-        nvme = recognise(nvme, [(one.remote, str(one.remote_port)) for one in _sock_diag.connections()])
-    # A target may give its discovery service a name of its own, and sysfs shows it. It is asked for by the known one.
-    known = [replace(one, subsysnqn=DISCOVERY_NQN) if one.cntrltype == "discovery" else one for one in nvme.controllers]
-    return replace(nvme, controllers=tuple(known))
+    if not any(one.sysfs_transport == "tcp" for one in nvme.controllers):
+        return nvme
+    return recognise(nvme, [(one.remote, str(one.remote_port)) for one in _sock_diag.connections()])
 
 
 def converge(
@@ -99,74 +98,90 @@ def converge(
     # Check mode leaves no file behind, and reads what a run in progress has done so far.
     with contextlib.nullcontext() if check else _state.lock():
         description = described()
-        declared_by(description, "", "")
         nvme, found = look(), _host_identity.find()
         who = _host_identity.resolve(description.get("hostnqn", ""), description.get("hostid", ""), found, nvme)
-        round_ = Round(description, declared_by(description, who.hostnqn, who.hostid), last)
+        now = Round(description, who, nvme, last)
         identity = _host_identity.plan(who, found)
-        steps = round_.plan(nvme)
-        before = shape(nvme, found.hostnqn, round_.want)
-        if steps.refusals:
-            raise NotConverged(steps.refusals, [])
+        steps = now.plan(nvme)
+        before = shape(nvme, found.hostnqn, now.want)
+        if steps.refusals or (check and now.want.failed):
+            raise NotConverged([*now.want.failed, *steps.refusals], [])
+        saving = keeping.Saving(now.saved(), _state.CONFIG_DIR)
         if check:
-            saved = _state.would_save(SLICE, saved_description(description, round_.declared))
-            after = planned_shape(round_.want, before, steps)
-            return Outcome(
-                [*identity, *steps.operations],
-                steps.disconnects,
-                before,
-                after,
-                nvme,
-                saved,
-                round_.followed.notes(),
-                round_.unread(nvme),
-            )
-        return _apply(round_, apply(identity, explain, _host_identity.write), steps, before, connector(timeout))
+            operations = [*identity, *steps.operations]
+            after = shape_after(now.want, before, steps.disconnects)
+            told = (now.followed.notes(), now.unread(nvme))
+            return Outcome(operations, steps.disconnects, before, after, nvme, saving.is_needed(), *told)
+        return _Run(now, connector(timeout)).apply(identity, steps, before, saving)
 
 
-def _apply(
-    round_: Round, done: list[Operation], steps: Plan, before: Mapping[str, Any], connector: Connector
-) -> Outcome:
-    disconnects, refusals, lines = list(steps.disconnects), list(steps.refusals), [""]
-    while True:
+@dataclass
+class _Run:
+    """Applying plans until nothing is left to do."""
+
+    now: Round
+    connector: Connector
+    done: list[Operation] = field(default_factory=list)
+    disconnects: list[str] = field(default_factory=list)
+
+    def apply(
+        self, identity: Sequence[Operation], steps: Plan, before: Mapping[str, Any], saving: keeping.Saving
+    ) -> Outcome:
+        now = self.now
         # What is ours is written ahead: a killed run neither forgets nor adopts anything.
-        round_.own(ahead=True)
-        failed = {one.name for one in connector.failures}
-        todo = [one for one in steps.operations if one.path != DEVICE or one.about not in failed]
-        if not todo:
-            break
-        if [one.line() for one in todo] == lines:
-            raise NotConverged([f"the kernel took it without effect: {one.line()}" for one in todo], done)
-        lines = [one.line() for one in todo]
-        performed = _perform(todo, connector)
-        done += performed
-        round_.made.update({one.about: round_.want.connections[one.about] for one in performed if one.path == DEVICE})
+        now.own(ahead=True)
+        saving.write_keys()
+        self.done += apply(identity, explain, _host_identity.write)
+        for count in itertools.count():
+            if not steps.operations:
+                break
+            # One path of a subsystem after the other, at most; what goes again as soon as it is made would have no end.
+            if count > ROUNDS + DEPTH + len(now.want.connections):
+                steps.refusals += [f"{one.about}: `{one.line()}` is needed again and again" for one in steps.operations]
+                break
+            steps = self._round(steps)
+        nvme, wanted, failures = look(), now.want, self.connector.failures
+        failed = [*wanted.failed, *(one.text() for one in failures), *steps.refusals]
+        if failed:
+            raise NotConverged(failed, self.done, {one.name for one in failures}, now.followed.notes())
+        now.own(ahead=False)
+        after, told = shape(nvme, wanted.hostnqn, wanted), (now.followed.notes(), now.unread(nvme))
+        return Outcome(self.done, self.disconnects, before, after, nvme, saving.commit(), *told)
+
+    def _round(self, steps: Plan) -> Plan:
+        """Perform a plan and return the next one; after a failure nothing is disconnected."""
+        asked = list(itertools.takewhile(lambda one: not is_disconnect(one), steps.operations))
+        self._perform(asked)
+        if len(asked) < len(steps.operations) and not self.connector.failures:
+            # Connecting takes its time, after which another path may be the last one: what goes is judged now.
+            steps = self._next()
+            if steps.refusals:
+                return steps
+            asked = steps.operations
+            self._perform(asked)
+            self.disconnects += steps.disconnects
         # A subsystem has a policy, and a discovery controller a log, only once it is connected: the next plan holds
         # what this one could not see.
-        steps = round_.plan(look())
-        refusals = steps.refusals
-        disconnects += [name for name in steps.disconnects if name not in disconnects]
-    nvme = look()
-    # What somebody else has connected meanwhile is there as well.
-    there = index(nvme, round_.want.hostnqn)
-    failures = [one for one in connector.failures if one.name not in there]
-    if failures or refusals:
-        found = [*(failure.text() for failure in failures), *refusals]
-        raise NotConverged(found, done, {one.name for one in failures}, round_.followed.notes())
-    round_.own(ahead=False)
-    saved = _state.save(SLICE, saved_description(round_.description, round_.declared))
-    after = shape(nvme, round_.want.hostnqn, round_.want)
-    return Outcome(done, disconnects, before, after, nvme, saved, round_.followed.notes(), round_.unread(nvme))
+        again = self._next()
+        if again.operations and [one.line() for one in again.operations] == [one.line() for one in asked]:
+            raise NotConverged([f"the kernel took it without effect: {one.line()}" for one in asked], self.done)
+        return again
 
+    def _perform(self, operations: Sequence[Operation]) -> None:
+        self.now.own(ahead=True)
+        done = perform(operations, self.connector)
+        self.done += done
+        self.now.made.update({one.about: self.now.want.connections[one.about] for one in done if is_connect(one)})
 
-def _perform(operations: Sequence[Operation], connector: Connector) -> list[Operation]:
-    """Perform in order; connects that follow one another are one batch: a dead target does not hold up the others."""
-    done: list[Operation] = []
-    batch: list[Operation] = []
-    for operation in operations:
-        if operation.path == DEVICE:
-            batch.append(operation)
-            continue
-        done += connector.run(batch) + apply([operation], explain, perform_other)
-        batch = []
-    return done + connector.run(batch)
+    def _next(self) -> Plan:
+        """The next plan; a namespace is there over a new connection a moment after it."""
+        deadline = time.monotonic() + SCAN
+        again = self.now.plan(look())
+        while again.refusals and not self.connector.failures and time.monotonic() < deadline:
+            time.sleep(0.1)
+            again = self.now.plan(look())
+        if self.connector.failures:
+            # What failed stays as it is until the next run, and what was to go stays with it.
+            kept = {*again.disconnects, *(one.name for one in self.connector.failures)}
+            return Plan([one for one in again.operations if one.about not in kept])
+        return Plan(refusals=again.refusals) if again.refusals else again

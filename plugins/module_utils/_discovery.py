@@ -10,13 +10,14 @@ from typing import Any, Callable, Mapping, Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _discovery_log
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_log import BadLog, Entry
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_options import GONE
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_options import GONE, discovered
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import (
     DISCOVERY_NQN,
     errors,
     name_of,
     normalise,
 )
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_names import is_address
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_admin import discovery_log
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Controller
 
@@ -74,7 +75,7 @@ def follow(
     by the name of their connection. earlier: names that logs gave before. users: who uses a namespace, by its name.
     """
     out = Followed()
-    options = normalise(description.get("discovered") or {})
+    options = discovered(description)
     waiting = [(name, one, 0) for name, one in declared.items() if one["subsysnqn"] == DISCOVERY_NQN]
     seen = {name for name, _one, _depth in waiting}
     if not waiting:
@@ -136,7 +137,7 @@ def _connection(entry: Entry, discovery: Connection, options: Connection) -> dic
 
 def _why_not(entry: Entry, discovery: Connection) -> list[str]:
     if entry.transport == discovery["transport"]:
-        return []
+        return [] if is_address(entry.traddr) else [f"its address is {entry.traddr!r}"]
     # tcp, above all, is used only where the inventory says tcp.
     return [f"it is in a log that was read over {discovery['transport']}; list a discovery controller of its transport"]
 

@@ -20,9 +20,11 @@ GONE = ("keep", "disconnect")
 _PERSISTENT = {"keep_alive_tmo": 30, "ctrl_loss_tmo": -1}
 _TRANSPORTS = ("mptcp", "tcp", "rdma")
 #: What a discovery controller does not take, which has one queue and no I/O.
-_OF_IO = ("subsysnqn", "nr_io_queues", "nr_write_queues", "nr_poll_queues", "fast_io_fail_tmo", "disable_sqflow")
-#: What a discovery log says of a connection.
-_OF_LOG = ("transport", "traddr", "trsvcid", "subsysnqn", "host_traddr", "host_iface")
+_OF_IO = ("subsysnqn", "nr_io_queues", "nr_write_queues", "nr_poll_queues", "fast_io_fail_tmo", "disable_sqflow",
+          "discovery", "duplicate_connect", "hostnqn", "hostid")  # fmt: skip
+#: What a discovery log says of a connection, and what says who the host is.
+_OF_LOG = ("transport", "traddr", "trsvcid", "subsysnqn", "host_traddr", "host_iface", "discovery", "duplicate_connect",
+           "hostnqn", "hostid")  # fmt: skip
 
 
 def controllers(description: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -30,14 +32,18 @@ def controllers(description: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**_PERSISTENT, **normalise(one), "subsysnqn": DISCOVERY_NQN} for one in description.get("discovery") or []]
 
 
+def discovered(description: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of connections that logs name. Saved they are a list of one, which has its secrets kept apart."""
+    given = description.get("discovered") or {}
+    return normalise(given if isinstance(given, dict) else {key: one[key] for one in given for key in one})
+
+
 def option_errors(description: Mapping[str, Any]) -> list[str]:
     """What is wrong with the options of the connections that logs will name, for each transport there will be."""
     some = {"traddr": "192.0.2.1", "trsvcid": "4420", "subsysnqn": DISCOVERY_NQN}
     transports = dict.fromkeys(one["transport"] for one in controllers(description) if "transport" in one)
     found = [
-        one
-        for transport in transports
-        for one in errors({**some, "transport": transport, **(description.get("discovered") or {})})
+        one for transport in transports for one in errors({**some, "transport": transport, **discovered(description)})
     ]
     return [f"discovered: {one}" for one in dict.fromkeys(found)]
 

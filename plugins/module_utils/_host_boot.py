@@ -12,9 +12,9 @@ from __future__ import annotations
 import threading
 from typing import Any, Iterator, Mapping, Sequence
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved as keeping
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_converge import NotConverged, converge
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_round import SLICE
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_watch import ready
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_withdraw import is_shutting_down
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
@@ -95,7 +95,7 @@ class Keeper:
             self.pause = self._saved().get("discovery_interval") or None
 
     def _saved(self) -> Mapping[str, Any]:
-        return _state.load(SLICE) or self._description
+        return keeping.load(_state.CONFIG_DIR) or self._description
 
     def _wait_for(self, missing: Sequence[str]) -> Iterator[str]:
         known = list(missing) == self._missing

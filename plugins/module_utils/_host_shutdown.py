@@ -17,7 +17,7 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_converge import look
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import index
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_round import SLICE
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_saved import SLICE
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_users import users as device_users
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_connect import perform_other
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Controller, Nvme

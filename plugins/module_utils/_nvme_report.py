@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Callable, Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_users import users as device_users
@@ -16,7 +17,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._sock_diag import Con
 def report(
     nvme: Nvme,
     sockets: Callable[[], Sequence[Connection]] = connections,
-    users: Callable[[str], list[str]] = device_users,
+    users: Callable[[str], list[str]] = functools.partial(device_users, claims=False),
 ) -> dict[str, Any]:
     """controllers, portals and subsystems, as the module nvme_info documents them."""
     on_tcp = any(one.sysfs_transport in ("tcp", "mptcp") for one in nvme.controllers)

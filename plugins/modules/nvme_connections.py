@@ -345,8 +345,8 @@ errors:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_converge import NotConverged, converge
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import IOPOLICIES, PRUNE, Invalid
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_shape import dump
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_desired import IOPOLICIES, PRUNE, Invalid
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_diff import dump
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_options import (
     GONE,
     discovered_spec,

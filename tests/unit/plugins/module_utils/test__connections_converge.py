@@ -3,20 +3,27 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import json
 import os
+import re
+import shutil
+import zlib
 from pathlib import Path
 
 import nvme_tree
 import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _connections_apply,
+    _connections_diff,
+    _connections_round,
+    _connections_saved,
+    _nvme_connect,
+    _state,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_converge as converging
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import Invalid
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_shape import dump
-from emulated_fabrics import CONNECTION, Kernel, description, run, state
-
-SECRET = "DHHC-1:00:bm90IGEgcmVhbCBrZXkgYXQgYWxs:"
+from emulated_fabrics import CONNECTION, SECRET, Kernel, description, run, state
 
 
 def test_connect_again_and_disconnect(kernel: Kernel, tmp_path: Path) -> None:
@@ -61,24 +68,190 @@ def test_what_fails_is_named_the_others_are_made_and_nothing_is_saved(kernel: Ke
     assert f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}" in _state.owned("host")
 
 
-def test_bad_input_leaves_everything_as_it_is(kernel: Kernel, tmp_path: Path) -> None:
-    before = state(tmp_path)
-    with pytest.raises(Invalid, match="tls is True"):
-        run(kernel, description({**CONNECTION, "tls": True}))
-    assert state(tmp_path) == before
-    assert kernel.asked == []
+BAD = {
+    "tls is True": {"tls": True},
+    "'kato' is no option": {"kato": 5},
+    "checksum is wrong": {"dhchap_secret": SECRET.replace("bm90", "bm91")},
+    "'nowhere.example.org' cannot be resolved": {"traddr": "nowhere.example.org"},
+}
+
+
+@pytest.mark.parametrize(("message", "changed"), BAD.items())
+def test_what_is_wrong_is_told_the_others_are_made_and_nothing_is_lost(
+    kernel: Kernel, message: str, changed: dict
+) -> None:
+    run(kernel, description({**CONNECTION, "traddr": "192.0.2.9"}))
+    described = description({**CONNECTION, **changed}, {**CONNECTION, "traddr": "192.0.2.2"}, prune="all")
+    before = state(kernel.root)
+    with pytest.raises(converging.NotConverged, match=re.escape(message)):
+        run(kernel, described, check=True)
+    assert state(kernel.root) == before
+    with pytest.raises(converging.NotConverged, match=re.escape(message)) as caught:
+        run(kernel, described)
+    assert len(caught.value.errors) == 1
+    assert "connections[0]" in caught.value.errors[0]
+    # It is not known which controller the wrong one was to be, so none is pruned.
+    assert [one.traddr for one in converging.look().controllers] == ["192.0.2.9", "192.0.2.2"]
+
+
+@pytest.mark.parametrize(
+    ("code", "log", "words"),
+    [
+        (errno.EIO, 'Connect Invalid Data Parameter, subsysnqn "vol7"', "serves no such subsystem"),
+        (errno.ECONNREFUSED, "", "nothing listens there"),
+        (errno.EIO, "Connect for subsystem vol0 is not allowed, hostnqn: h", "does not allow this host"),
+        (errno.EKEYREJECTED, "qid 0: authentication failed, error -129", "dhchap_secret must be the dhchap_key"),
+        (errno.ENOKEY, "qid 0: no key", "wants authentication and this connection has no dhchap_secret"),
+    ],
+)
+def test_a_refusal_has_the_kernel_s_reason_and_the_others_are_made(
+    kernel: Kernel, code: int, log: str, words: str
+) -> None:
+    real = kernel.connect
+
+    def connect(options: str) -> str:
+        if "traddr=192.0.2.1," in options:
+            raise _nvme_connect._failed(OSError(code, "x"), [f"nvme nvme0: {log}"] if log else [])
+        return real(options)
+
+    kernel.connect = connect
+    with pytest.raises(converging.NotConverged) as caught:
+        run(kernel, description(CONNECTION, {**CONNECTION, "traddr": "192.0.2.2"}))
+    (error,) = caught.value.errors
+    assert error.startswith(f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}: {errno.errorcode[code]} ")
+    assert words in error
+    assert log in error
+    assert [one.traddr for one in converging.look().controllers] == ["192.0.2.2"]
 
 
 def test_secrets_are_in_no_line_and_no_diff(kernel: Kernel, tmp_path: Path) -> None:
     told = run(kernel, description({**CONNECTION, "dhchap_secret": SECRET}), check=True)
     done = run(kernel, description({**CONNECTION, "dhchap_secret": SECRET}))
     for outcome in (told, done):
-        shown = dump(outcome.before) + dump(outcome.after)
+        shown = _connections_diff.dump(outcome.before) + _connections_diff.dump(outcome.after)
         shown += "".join(operation.line() for operation in outcome.operations)
         assert SECRET not in shown
         assert "********" in shown
     assert f"dhchap_secret={SECRET}" in kernel.asked[0]
-    assert os.stat(tmp_path / "etc/host.json").st_mode & 0o777 == 0o600
+    saved = (tmp_path / "etc/host.json").read_text()
+    assert "DHHC-1" not in saved
+    (key,) = (tmp_path / "etc/keys/host").iterdir()
+    assert SECRET in key.read_text()
+    assert {os.stat(path).st_mode & 0o777 for path in (key, tmp_path / "etc/host.json")} == {0o600}
+    assert os.stat(tmp_path / "sys/class/nvme/nvme0/dhchap_secret").st_mode & 0o777 == 0o600
+
+
+def secret(number: int) -> str:
+    key = bytes([number]) * 32
+    return f"DHHC-1:01:{base64.b64encode(key + zlib.crc32(key).to_bytes(4, 'little')).decode()}:"
+
+
+def with_secret(number: int, *targets: int, **more: object) -> dict:
+    return description(
+        *({**CONNECTION, "traddr": f"192.0.2.{target}", "dhchap_secret": secret(number), **more} for target in targets)
+    )
+
+
+def test_another_secret_is_written_into_live_controllers_one_after_the_other(kernel: Kernel, tmp_path: Path) -> None:
+    run(kernel, with_secret(1, 1, 2))
+    assert not run(kernel, with_secret(1, 1, 2)).changed
+    told = run(kernel, with_secret(2, 1, 2), check=True)
+    done = run(kernel, with_secret(2, 1, 2))
+    lines = [operation.line() for operation in done.operations]
+    assert lines == [f"printf %s '********' > /sys/class/nvme/nvme{number}/dhchap_secret" for number in (0, 1)]
+    assert [operation.line() for operation in told.operations] == lines
+    for number in (0, 1):
+        assert (tmp_path / f"sys/class/nvme/nvme{number}/dhchap_secret").read_text().strip() == secret(2)
+    (key,) = (tmp_path / "etc/keys/host").iterdir()
+    assert secret(2) in key.read_text()
+    assert len(kernel.asked) == 2
+    assert not run(kernel, with_secret(2, 1, 2)).changed
+
+
+def test_a_secret_that_the_target_rejects_is_named_and_the_old_one_stays_saved(kernel: Kernel, tmp_path: Path) -> None:
+    run(kernel, with_secret(1, 1, 2))
+    kernel.rejected.add("nvme0")
+    with pytest.raises(converging.NotConverged) as caught:
+        run(kernel, with_secret(2, 1, 2))
+    (error,) = caught.value.errors
+    assert error.startswith("mptcp 192.0.2.1:4420")
+    assert "the target rejected the new secret" in error
+    assert "qid 0: authentication failed" in error
+    restored = _connections_saved.load(str(tmp_path / "etc"))
+    assert {one["dhchap_secret"] for one in restored["connections"]} == {secret(1)}
+    # The target has the key now: the next run proves it, although sysfs has the secret already.
+    kernel.rejected.clear()
+    run(kernel, with_secret(2, 1, 2))
+    restored = _connections_saved.load(str(tmp_path / "etc"))
+    assert {one["dhchap_secret"] for one in restored["connections"]} == {secret(2)}
+
+
+def test_a_controller_that_is_lost_in_the_window_is_connected_with_the_new_secret(kernel: Kernel) -> None:
+    run(kernel, with_secret(1, 1, 2))
+    write = kernel.authenticate
+
+    def authenticate(controller: Path) -> None:
+        write(controller)
+        if controller.name == "nvme1":
+            shutil.rmtree(controller)
+
+    kernel.authenticate = authenticate
+    kernel.rejected.add("nvme1")
+    run(kernel, with_secret(2, 1, 2))
+    assert f"dhchap_secret={secret(2)}" in kernel.asked[-1]
+    assert len(converging.look().controllers) == 2
+
+
+def test_a_first_secret_takes_a_new_connection_one_path_at_a_time(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_connections_round, "users", lambda device: ["mounted on /srv"])
+    run(kernel, description(CONNECTION, {**CONNECTION, "traddr": "192.0.2.2"}))
+    real = kernel.write
+
+    def write(operation: object) -> None:
+        live = converging.look().controllers
+        assert not operation.path.endswith("delete_controller") or len(live) == 2
+        real(operation)
+
+    monkeypatch.setattr(_connections_apply, "perform_other", write)
+    done = run(kernel, with_secret(1, 1, 2))
+    assert len(done.disconnects) == 2
+    assert [f"dhchap_secret={secret(1)}" in options for options in kernel.asked] == [False, False, True, True]
+
+
+def test_an_option_that_sysfs_does_not_show_is_changed_once(kernel: Kernel) -> None:
+    run(kernel, description({**CONNECTION, "nr_io_queues": 4}))
+    done = run(kernel, description({**CONNECTION, "nr_io_queues": 2}))
+    assert len(done.disconnects) == 1
+    assert len(kernel.asked) == 2
+
+
+def test_a_key_file_that_others_could_read_holds_back_its_connections_alone(kernel: Kernel, tmp_path: Path) -> None:
+    run(kernel, description(CONNECTION, {**CONNECTION, "traddr": "192.0.2.2", "dhchap_secret": SECRET}))
+    (key,) = (tmp_path / "etc/keys/host").iterdir()
+    key.chmod(0o644)
+    shutil.rmtree(tmp_path / "sys")
+    with pytest.raises(converging.NotConverged, match="has mode 0644"):
+        run(kernel, _connections_saved.load(str(tmp_path / "etc")))
+    assert [one.traddr for one in converging.look().controllers] == ["192.0.2.1"]
+
+
+def test_a_name_is_resolved_at_every_run_and_keeps_its_address_while_it_has_it(kernel: Kernel) -> None:
+    named = description({**CONNECTION, "traddr": "stor1.example.org"})
+    kernel.names["stor1.example.org"] = ["192.0.2.1", "192.0.2.2"]
+    run(kernel, named)
+    assert [one.traddr for one in converging.look().controllers] == ["192.0.2.1"]
+    kernel.names["stor1.example.org"] = ["192.0.2.2", "192.0.2.1"]
+    assert not run(kernel, named).changed
+    assert _state.load("host")["connections"][0]["traddr"] == "stor1.example.org"
+    kernel.names.clear()
+    with pytest.raises(converging.NotConverged, match="cannot be resolved"):
+        run(kernel, named)
+    assert [one.traddr for one in converging.look().controllers] == ["192.0.2.1"]
+    kernel.names["stor1.example.org"] = ["192.0.2.3"]
+    run(kernel, named)
+    assert [one.traddr for one in converging.look().controllers] == ["192.0.2.3"]
 
 
 def test_a_disruption_is_allowed_for_one_run(kernel: Kernel) -> None:

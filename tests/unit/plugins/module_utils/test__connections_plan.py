@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_desired as desiring
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_plan as plans
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import normalise
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import (
@@ -78,9 +79,9 @@ def planned(
     loaded: bool = True,
     **policies: object,
 ) -> plans.Plan:
-    wanted = plans.desired(want, HOST, "id", **policies)
+    wanted = desiring.desired(want, HOST, "id", **policies)
     names = owned if owned is not None else list(plans.index(nvme, HOST))
-    before = plans.desired(previous if previous is not None else want, HOST, "id").connections
+    before = desiring.desired(previous if previous is not None else want, HOST, "id").connections
     return plans.plan(wanted, nvme, names, before, lambda device: ["mounted on /srv"] * used, lambda module: loaded)
 
 
@@ -186,11 +187,13 @@ def test_iopolicy_of_declared_subsystems_alone() -> None:
 
 
 def test_bad_input_is_told_all_at_once() -> None:
-    with pytest.raises(plans.Invalid) as caught:
-        plans.desired([connection(tls=True), connection(1), connection(1), connection(traddr="x")], HOST, "id")
-    assert len(caught.value.errors) == 3
-    assert "connections[0]" in caught.value.errors[0]
-    assert "a second time" in caught.value.errors[1]
+    found = desiring.desired([connection(tls=True), connection(1), connection(1), connection(traddr="-")], HOST, "id")
+    assert len(found.failed) == 3
+    assert "connections[0]" in found.failed[0]
+    assert "a second time" in found.failed[1]
+    assert list(found.connections) == [f"mptcp 192.0.2.1:4420 {NQN}0"]
+    with pytest.raises(desiring.Invalid, match="starts with nqn"):
+        desiring.desired([], "host1", "id")
 
 
 OPTIONS = st.fixed_dictionaries(
@@ -234,12 +237,12 @@ def run(nvme: Nvme, found: plans.Plan, want: plans.Desired) -> Nvme:
     return replace(after, subsystems=tuple(replace(one, iopolicy=policies[one.subsysnqn]) for one in after.subsystems))
 
 
-@given(CONNECTIONS, CONNECTIONS, st.sampled_from(plans.PRUNE), st.sampled_from(["", "round-robin"]))
+@given(CONNECTIONS, CONNECTIONS, st.sampled_from(desiring.PRUNE), st.sampled_from(["", "round-robin"]))
 def test_a_plan_leads_to_what_was_declared_and_the_next_is_empty(
     before: list[dict], after: list[dict], prune: str, iopolicy: str
 ) -> None:
     nvme = kernel(*(controller(number, normalise(one)) for number, one in enumerate(before)))
-    want = plans.desired(after, HOST, "id", prune=prune, iopolicy=iopolicy)
+    want = desiring.desired(after, HOST, "id", prune=prune, iopolicy=iopolicy)
     owned = list(plans.index(nvme, HOST))
     for _ in range(2):
         nvme = run(nvme, plans.plan(want, nvme, owned, {}, lambda device: []), want)
@@ -255,7 +258,7 @@ def test_a_plan_leads_to_what_was_declared_and_the_next_is_empty(
         assert loss < 0 or loss <= options["ctrl_loss_tmo"] < loss + delay
 
 
-@given(CONNECTIONS, CONNECTIONS, st.sampled_from(plans.PRUNE), st.sets(st.integers(0, 5)))
+@given(CONNECTIONS, CONNECTIONS, st.sampled_from(desiring.PRUNE), st.sets(st.integers(0, 5)))
 def test_no_used_namespace_loses_its_last_path(
     before: list[dict], after: list[dict], prune: str, away: set[int]
 ) -> None:

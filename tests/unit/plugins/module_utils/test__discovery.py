@@ -9,12 +9,11 @@ import errno
 import nvme_tree
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_converge as converging
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _discovery, _state
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import Invalid
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved, _discovery, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_log import Entry
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DISCOVERY_NQN, name_of
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Controller
-from emulated_fabrics import CONNECTION, Kernel, description, discovering, entry, referral, run, state
+from emulated_fabrics import CONNECTION, SECRET, Kernel, description, discovering, entry, referral, run, state
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,7 +35,7 @@ def test_one_run_connects_what_the_log_says_and_a_second_changes_nothing(kernel:
     again = run(kernel, described)
     assert (again.changed, again.operations, again.notes) == (False, [], [])
     saved = _state.load("host")
-    assert (saved["connections"], saved["discovered"]) == ([], {"ctrl_loss_tmo": -1})
+    assert (saved["connections"], saved["discovered"]) == ([], [{"ctrl_loss_tmo": -1}])
     assert [one["traddr"] for one in saved["discovery"]] == ["192.0.2.1"]
     assert run(kernel, saved).operations == []
 
@@ -83,7 +82,7 @@ def test_only_the_transport_of_the_discovery_controller_is_used(kernel: Kernel) 
     assert "transport 77" in outcome.notes[1]
 
 
-@pytest.mark.parametrize("bad", [entry("a,b"), entry(address="host,transport=tcp"), entry(trsvcid="x")])
+@pytest.mark.parametrize("bad", [entry("a,b"), entry(address="host.example.org"), entry(trsvcid="x")])
 def test_an_entry_that_cannot_be_is_told_and_the_others_are_connected(kernel: Kernel, bad: Entry) -> None:
     kernel.logs["192.0.2.1"] = [bad, entry(OTHER)]
     outcome = run(kernel, discovering("192.0.2.1"))
@@ -179,34 +178,35 @@ def test_a_discovery_service_with_a_name_of_its_own_is_the_one_that_was_asked_fo
     assert run(kernel, discovering("192.0.2.1")).operations == []
 
 
-def test_a_connection_that_somebody_else_made_meanwhile_is_no_failure(kernel: Kernel) -> None:
-    kernel.logs["192.0.2.1"] = [entry()]
-    connect = kernel.connect
-
-    def beaten(options: str) -> str:
-        connect(options)
-        if nvme_tree.NQN in options:
-            raise OSError(errno.EALREADY, "already")
-        return ""
-
-    kernel.connect = beaten
-    assert run(kernel, discovering("192.0.2.1")).changed
-    assert len(there()) == 2
-
-
 @pytest.mark.parametrize(
     ("changed", "what"),
     [
-        ({"discovery": [{"transport": "mptcp", "trsvcid": "4420"}]}, r"discovery\[0\].*traddr is missing"),
-        ({"discovered": {"tls": True}}, "discovered: tls is True"),
+        ({"discovery": [{"transport": "mptcp", "trsvcid": "4420"}]}, r"^discovery\[0\].*traddr is missing"),
+        ({"discovered": {"tls": True}}, "^discovered: tls is True"),
     ],
 )
-def test_bad_input_is_told_before_anything_is_changed(kernel: Kernel, tmp_path, changed: dict, what: str) -> None:
-    before = state(tmp_path)
-    with pytest.raises(Invalid, match=what):
+def test_bad_input_is_told_and_nothing_is_lost(kernel: Kernel, changed: dict, what: str) -> None:
+    kernel.logs["192.0.2.1"] = [entry()]
+    run(kernel, discovering("192.0.2.1"))
+    before = state(kernel.root)
+    with pytest.raises(converging.NotConverged, match=what):
+        run(kernel, {**discovering("192.0.2.1"), **changed}, check=True)
+    assert state(kernel.root) == before
+    with pytest.raises(converging.NotConverged, match=what) as caught:
         run(kernel, {**discovering("192.0.2.1"), **changed})
-    assert state(tmp_path) == before
-    assert kernel.asked == []
+    assert len(caught.value.errors) == 1
+    assert there() == [("192.0.2.1", DISCOVERY_NQN), ("192.0.2.1", nvme_tree.NQN)]
+
+
+def test_secrets_of_what_logs_name_are_kept_apart(kernel: Kernel) -> None:
+    kernel.logs["192.0.2.1"] = [entry()]
+    described = discovering("192.0.2.1", discovered={"dhchap_secret": SECRET})
+    run(kernel, described)
+    assert SECRET in kernel.asked[1]
+    assert SECRET not in (kernel.root / "etc/host.json").read_text()
+    saved = _connections_saved.load(str(kernel.root / "etc"))
+    assert run(kernel, saved).changed is False
+    assert run(kernel, described).changed is False
 
 
 def controller(name: str, nqn: str, address: str) -> Controller:

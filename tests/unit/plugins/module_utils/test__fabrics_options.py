@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import nvme_tree
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _fabrics_options as options
 from hypothesis import given
 from hypothesis import strategies as st
 
 NQN = "nqn.2026-11.org.example:vol0"
-SECRET = "DHHC-1:01:bm90IGEgcmVhbCBrZXksIG9ubHkgYSB0ZXN0IG9uZSEhISEhISE=:"
+SECRET = nvme_tree.SECRET
 GOOD = {"transport": "mptcp", "traddr": "192.0.2.1", "trsvcid": "4420", "subsysnqn": NQN}
 
 
@@ -26,7 +27,8 @@ GOOD = {"transport": "mptcp", "traddr": "192.0.2.1", "trsvcid": "4420", "subsysn
         ({"transport": "fc", "trsvcid": None}, "host_traddr is missing; the transport fc needs it"),
         ({"trsvcid": None}, "trsvcid is missing"),
         ({"traddr": None}, "traddr is missing"),
-        ({"traddr": "target1"}, "traddr is 'target1'; it must be an IPv4 or IPv6 address"),
+        ({"traddr": "-x"}, "traddr is '-x'; it must be an IPv4 or IPv6 address, or a host name"),
+        ({"traddr": "2001:db8:::1"}, "or a host name"),
         ({"traddr": "192.0.2.300"}, "it must be an IPv4 or IPv6 address"),
         ({"trsvcid": "70000"}, "from 1 to 65535"),
         ({"trsvcid": "nvme"}, "it must be a port number"),
