@@ -112,7 +112,7 @@ def converge(
             operations = [*identity, *steps.operations]
             after = shape_after(want, before, steps.disconnects)
             return Outcome(operations, steps.disconnects, before, after, nvme, saving.is_needed())
-        run = _Run(want, previous, planned, connector(timeout))
+        run = _Run(want, previous, planned, connector(timeout), nvme)
         return run.apply(identity, steps, before, saving)
 
 
@@ -143,6 +143,7 @@ class _Run:
     previous: dict[str, Mapping[str, Any]]
     planned: Callable[[Nvme], Plan]
     connector: Connector
+    nvme: Nvme
     done: list[Operation] = field(default_factory=list)
     disconnects: list[str] = field(default_factory=list)
 
@@ -164,10 +165,9 @@ class _Run:
         failed = [*want.failed, *(failure.text() for failure in self.connector.failures), *steps.refusals]
         if failed:
             raise NotConverged(failed, self.done)
-        nvme = look()
         _state.own(SLICE, sorted(want.connections))
-        after = shape(nvme, want.hostnqn, want)
-        return Outcome(self.done, self.disconnects, before, after, nvme, saving.commit())
+        after = shape(self.nvme, want.hostnqn, want)
+        return Outcome(self.done, self.disconnects, before, after, self.nvme, saving.commit())
 
     def _round(self, steps: Plan) -> Plan:
         """Perform a plan and return the next one; after a failure there is none, and nothing is disconnected."""
@@ -175,7 +175,7 @@ class _Run:
         self._perform(asked)
         if len(asked) < len(steps.operations) and not self.connector.failures:
             # Connecting takes its time, after which another path may be the last one: what goes is judged now.
-            steps = self.planned(look())
+            steps = self._look()
             if steps.refusals:
                 return steps
             asked = steps.operations
@@ -197,11 +197,16 @@ class _Run:
     def _next(self) -> Plan:
         """The next plan; a namespace is there over a new connection a moment after it."""
         deadline = time.monotonic() + SCAN
-        again = self.planned(look())
-        while again.refusals and not self.connector.failures and time.monotonic() < deadline:
+        again = self._look()
+        while again.refusals and time.monotonic() < deadline:
             time.sleep(0.1)
-            again = self.planned(look())
+            again = self._look()
         return Plan(refusals=again.refusals) if again.refusals else again
+
+    def _look(self) -> Plan:
+        # The last look is what the run returns: reading every controller costs as much as a connect.
+        self.nvme = look()
+        return self.planned(self.nvme)
 
 
 def _saved(want: Desired) -> dict[str, Any]:
