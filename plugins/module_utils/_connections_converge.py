@@ -112,7 +112,7 @@ def converge(
             after = shape_after(now.want, before, steps.disconnects)
             told = (now.followed.notes(), now.unread(nvme))
             return Outcome(operations, steps.disconnects, before, after, nvme, saving.is_needed(), *told)
-        return _Run(now, connector(timeout)).apply(identity, steps, before, saving)
+        return _Run(now, connector(timeout), nvme).apply(identity, steps, before, saving)
 
 
 @dataclass
@@ -121,6 +121,7 @@ class _Run:
 
     now: Round
     connector: Connector
+    nvme: Nvme
     done: list[Operation] = field(default_factory=list)
     disconnects: list[str] = field(default_factory=list)
 
@@ -140,13 +141,13 @@ class _Run:
                 steps.refusals += [f"{one.about}: `{one.line()}` is needed again and again" for one in steps.operations]
                 break
             steps = self._round(steps)
-        nvme, wanted, failures = look(), now.want, self.connector.failures
+        wanted, failures = now.want, self.connector.failures
         failed = [*wanted.failed, *(one.text() for one in failures), *steps.refusals]
         if failed:
             raise NotConverged(failed, self.done, {one.name for one in failures}, now.followed.notes())
         now.own(ahead=False)
-        after, told = shape(nvme, wanted.hostnqn, wanted), (now.followed.notes(), now.unread(nvme))
-        return Outcome(self.done, self.disconnects, before, after, nvme, saving.commit(), *told)
+        after, told = shape(self.nvme, wanted.hostnqn, wanted), (now.followed.notes(), now.unread(self.nvme))
+        return Outcome(self.done, self.disconnects, before, after, self.nvme, saving.commit(), *told)
 
     def _round(self, steps: Plan) -> Plan:
         """Perform a plan and return the next one; after a failure nothing is disconnected."""
@@ -154,7 +155,7 @@ class _Run:
         self._perform(asked)
         if len(asked) < len(steps.operations) and not self.connector.failures:
             # Connecting takes its time, after which another path may be the last one: what goes is judged now.
-            steps = self._next()
+            steps = self._look()
             if steps.refusals:
                 return steps
             asked = steps.operations
@@ -176,12 +177,17 @@ class _Run:
     def _next(self) -> Plan:
         """The next plan; a namespace is there over a new connection a moment after it."""
         deadline = time.monotonic() + SCAN
-        again = self.now.plan(look())
+        again = self._look()
         while again.refusals and not self.connector.failures and time.monotonic() < deadline:
             time.sleep(0.1)
-            again = self.now.plan(look())
+            again = self._look()
         if self.connector.failures:
             # What failed stays as it is until the next run, and what was to go stays with it.
             kept = {*again.disconnects, *(one.name for one in self.connector.failures)}
             return Plan([one for one in again.operations if one.about not in kept])
         return Plan(refusals=again.refusals) if again.refusals else again
+
+    def _look(self) -> Plan:
+        # The last look is what the run returns: reading every controller costs as much as a connect.
+        self.nvme = look()
+        return self.now.plan(self.nvme)

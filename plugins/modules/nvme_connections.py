@@ -13,11 +13,11 @@ description:
   - A controller that is there stays as it is. Timeouts are changed while it lives; what takes a new connection is done
     only while every
     used namespace keeps another live path.
-  - A namespace that is mounted, open, swapped on or held by device-mapper or md never loses its last path, unless its
-    subsystem is listed in
-    O(allow_disruption).
-  - One unreachable target does not keep the others from being connected; the module fails at the end and names what is
-    missing.
+  - A namespace that is used never loses its last live path, unless its subsystem is listed in O(allow_disruption). Used
+    is what is mounted, open, swapped on, held by device-mapper, md, a pool or a container, behind a loop device or
+    served by nvmet.
+  - A connection that is wrong or cannot be made does not keep the others from being made; the module fails at the end
+    and names each with the kernel's reason. Nothing is disconnected then.
   - After a success the description is saved to C(/etc/nvmeof-mptcp/host.json), which the unit C(nvmeof-mptcp-host)
     keeps.
 author:
@@ -41,7 +41,10 @@ options:
         choices: [mptcp, tcp, rdma, fc, loop]
         default: mptcp
       traddr:
-        description: Address of the target, an IPv4 or IPv6 address for V(mptcp), V(tcp) and V(rdma).
+        description:
+          - Address of the target, an IPv4 or IPv6 address for V(mptcp), V(tcp) and V(rdma), or a host name.
+          - A name is resolved at every run and every boot. Of several addresses the one in use stays, else it is the
+            first that this machine has a route to.
         type: str
       trsvcid:
         description: Port of the target. V(mptcp), V(tcp) and V(rdma) need it, for the kernel's default is the discovery
@@ -94,7 +97,12 @@ options:
         description: Disable submission queue flow control.
         type: bool
       dhchap_secret:
-        description: DH-HMAC-CHAP key of this host, in the form V(DHHC-1:0x:<base64>:).
+        description:
+          - DH-HMAC-CHAP key of this host, in the form V(DHHC-1:0x:<base64>:).
+          - Another key is written into the live controller, and the target must be seen to accept it. A first key takes
+            a new connection.
+          - It is kept in a file with mode 0600 to which the saved description refers, and the kernel's own file of it,
+            which everyone could read, is made readable for root alone.
         type: str
       dhchap_ctrl_secret:
         description: DH-HMAC-CHAP key that the controller must prove, in the same form.
@@ -111,6 +119,19 @@ options:
       concat:
         description: Derive the TLS key from the authentication. V(tcp) only.
         type: bool
+      discovery:
+        description: The subsystem is a discovery subsystem, whatever its NQN is.
+        type: bool
+      duplicate_connect:
+        description: Connect although the host has a controller of this subsystem over this address already.
+        type: bool
+      hostnqn:
+        description: NQN of the host for this connection alone.
+        type: str
+      hostid:
+        description: Host identifier that belongs to O(connections[].hostnqn), a UUID. By default it follows from the
+          NQN.
+        type: str
   discovery:
     description:
       - Discovery controllers to keep connected. What their discovery logs name, referrals included, is connected over

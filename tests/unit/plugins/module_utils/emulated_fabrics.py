@@ -142,7 +142,7 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     monkeypatch.setattr(_discovery, "kernel_log", found.discovery_log)
     monkeypatch.setattr(rounds, "Names", functools.partial(_host_names.Names, lookup=found.resolve))
     monkeypatch.setattr(rounds, "_loaded", lambda module: True)
-    monkeypatch.setattr(_connections_apply, "perform_other", found.write)
+    monkeypatch.setattr(_connections_apply, "perform_other", lambda operation: found.write(operation))
     ticks = itertools.count()
     rewriter = functools.partial(
         _nvme_reauth.Rewriter,

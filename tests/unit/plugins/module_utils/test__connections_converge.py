@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import threading
 import zlib
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _state,
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_converge as converging
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
 from emulated_fabrics import CONNECTION, SECRET, Kernel, description, run, state
 
 
@@ -252,6 +254,46 @@ def test_a_name_is_resolved_at_every_run_and_keeps_its_address_while_it_has_it(k
     kernel.names["stor1.example.org"] = ["192.0.2.3"]
     run(kernel, named)
     assert [one.traddr for one in converging.look().controllers] == ["192.0.2.3"]
+
+
+def test_a_path_that_dies_while_others_are_connected_is_seen_before_one_is_taken_away(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_connections_round, "users", lambda device: ["mounted on /srv"])
+    monkeypatch.setattr(converging, "SCAN", 0.0)
+    run(kernel, description(CONNECTION, {**CONNECTION, "traddr": "192.0.2.2"}))
+    real = kernel.connect
+
+    def connect(options: str) -> str:
+        # It takes a while, and meanwhile the path dies that was to stay; the new one has no namespace yet.
+        (kernel.root / "sys/class/nvme/nvme1/state").write_text("connecting")
+        name = real(options)
+        shutil.rmtree(kernel.root / f"sys/class/nvme/{name}/nvme0c2n1")
+        return name
+
+    kernel.connect = connect
+    with pytest.raises(converging.NotConverged, match="it is the last live path"):
+        run(kernel, description({**CONNECTION, "traddr": "192.0.2.2"}, {**CONNECTION, "traddr": "192.0.2.3"}))
+    assert "nvme0" in [one.name for one in converging.look().controllers]
+
+
+def test_disconnects_run_side_by_side_and_one_that_is_refused_stops_no_other(kernel: Kernel) -> None:
+    both = [{**CONNECTION, "traddr": f"192.0.2.{number}"} for number in (1, 2, 3)]
+    run(kernel, description(*both))
+    meeting = threading.Barrier(3, timeout=10)
+    real = kernel.write
+
+    def write(operation: object) -> None:
+        meeting.wait()
+        if "nvme1/" in operation.path:
+            raise OSError(errno.EPERM, "Operation not permitted")
+        real(operation)
+
+    kernel.write = write
+    with pytest.raises(Refused, match="EPERM") as caught:
+        run(kernel, {**description(), "connections": []})
+    assert len(caught.value.applied) == 2
+    assert [one.name for one in converging.look().controllers] == ["nvme1"]
 
 
 def test_a_disruption_is_allowed_for_one_run(kernel: Kernel) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._connections import (
     nvme_connections,
+    nvme_discovered,
     nvme_discovery,
     nvme_referrals,
 )
@@ -82,3 +83,11 @@ def test_a_target_refers_to_every_port_of_every_other() -> None:
         name: value for name, value in port.items() if name != "mdts"
     }
     assert nvme_referrals(["t1"], "t1", HOSTVARS) == []
+
+
+def test_what_logs_name_gets_the_options_and_secrets_of_derived_connections() -> None:
+    secret = "DHHC-1:00:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+KfiaR:"
+    hostvars = {**HOSTVARS, "h3": {"fabric_dhchap_secret": secret}}
+    options = {"transport": "tcp", "trsvcid": "4420", "host_iface": "eth0", "ctrl_loss_tmo": -1}
+    assert nvme_discovered("h3", hostvars, **options) == {"dhchap_secret": secret, "ctrl_loss_tmo": -1}
+    assert nvme_discovered("h1", hostvars, **options) == {"ctrl_loss_tmo": -1}
