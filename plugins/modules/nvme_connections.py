@@ -198,7 +198,8 @@ disconnects:
   type: list
   elements: str
 controllers:
-  description: The fabrics controllers of the host after the run, as M(nvmeof.mptcp.nvme_info) returns them.
+  description: The fabrics controllers of the host after the run, as M(nvmeof.mptcp.nvme_info) returns them but for
+    C(authentication).
   returned: success
   type: list
   elements: dict
