@@ -90,7 +90,7 @@ def test_report_joins_controllers_with_their_sockets(tmp_path: Path) -> None:
 def test_report_tells_the_authentication_and_no_secret(tmp_path: Path, host: str, target: str, told: str) -> None:
     nvme_tree.controller(tmp_path, dhchap_secret=host, dhchap_ctrl_secret=target)
     found = _nvme_report.report(
-        _nvme_sysfs.read(str(tmp_path)), lambda: [], lambda device: [], lambda path: secret(str(tmp_path) + path)
+        _nvme_sysfs.read(str(tmp_path)), list, lambda device: [], lambda path: secret(str(tmp_path) + path)
     )
     assert found["controllers"][0]["authentication"] == told
     assert "DHHC-1" not in json.dumps(found)
