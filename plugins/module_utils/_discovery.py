@@ -172,6 +172,6 @@ def _stays(controller: Controller, policy: str, unsure: bool, users: Callable[[s
         return ""
     if policy != "disconnect":
         return "kept"
-    used = [f"/dev/{path.namespace} is {', '.join(users(path.namespace))}" for path in controller.paths
-            if users(path.namespace)]  # fmt: skip
+    users_of = {path.namespace: users(path.namespace) for path in controller.paths}
+    used = [f"/dev/{namespace} is {', '.join(found)}" for namespace, found in users_of.items() if found]
     return f"kept as long as it is used: {'; '.join(used)}" if used else ""

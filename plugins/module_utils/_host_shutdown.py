@@ -37,7 +37,7 @@ class Machine:
 
     shutting_down: Callable[[], bool] = staticmethod(is_shutting_down)
     look: Callable[[], Nvme] = staticmethod(look)
-    users: Callable[[str], list[str]] = staticmethod(device_users)
+    users: Callable[..., list[str]] = staticmethod(device_users)
     perform: Callable[[Operation], None] = staticmethod(perform_other)
     sleep: Callable[[float], None] = staticmethod(time.sleep)
 
@@ -103,7 +103,8 @@ def _fail_soon(on: Machine, ours: Sequence[Controller]) -> Iterator[str]:
 def _give_up(on: Machine, dead: Sequence[Controller]) -> Iterator[str]:
     """Name who loses what, then take the controllers down: the I/O that waits for them fails."""
     for name in _namespaces(dead):
-        found = on.users(name)
+        # Without opening it: that could wait for the very path that is away.
+        found = on.users(name, claims=False)
         state = "left unclean: what was not written yet is lost" if found else "unused"
         yield f"/dev/{name} has no path{''.join(f', {one}' for one in found)}: given up, {state}"
     yield from _delete(on, dead)

@@ -353,7 +353,8 @@ notes:
   type: list
   elements: str
 controllers:
-  description: The fabrics controllers of the host after the run, as M(nvmeof.mptcp.nvme_info) returns them.
+  description: The fabrics controllers of the host after the run, as M(nvmeof.mptcp.nvme_info) returns them but for
+    C(authentication).
   returned: success
   type: list
   elements: dict

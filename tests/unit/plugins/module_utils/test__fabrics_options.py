@@ -113,8 +113,8 @@ def test_text_for_the_kernel_and_for_people() -> None:
 
 def test_the_table_has_every_option_of_the_kernel() -> None:
     # opt_tokens of drivers/nvme/host/fabrics.c, Linux 7.2.
-    tokens = """transport traddr trsvcid nqn queue_size nr_io_queues reconnect_delay ctrl_loss_tmo keep_alive_tmo hostnqn
-        host_traddr host_iface hostid duplicate_connect disable_sqflow hdr_digest data_digest nr_write_queues
+    tokens = """transport traddr trsvcid nqn queue_size nr_io_queues reconnect_delay ctrl_loss_tmo keep_alive_tmo
+        hostnqn host_traddr host_iface hostid duplicate_connect disable_sqflow hdr_digest data_digest nr_write_queues
         nr_poll_queues tos keyring tls_key fast_io_fail_tmo discovery dhchap_secret dhchap_ctrl_secret tls concat"""
     assert sorted(option.token or option.name for option in options.OPTIONS) == sorted(tokens.split())
 

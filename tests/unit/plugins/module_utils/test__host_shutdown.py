@@ -33,9 +33,14 @@ class Machine(_host_shutdown.Machine):
             nvme_tree.controller(root, number, state=state, address=address)
         self.shutting_down = lambda: self.stopping
         self.look = lambda: _nvme_sysfs.read(str(root))
-        self.users = lambda device: self.used
+        self.users = self._users
         self.perform = self._perform
         self.sleep = self._sleep
+
+    def _users(self, device: str, claims: bool = True) -> list[str]:
+        reached = any(one.reaches(device) for one in self.look().controllers)
+        assert reached or not claims, "opening a device whose paths are away can hang"
+        return self.used
 
     def _sleep(self, seconds: float) -> None:
         self.slept += 1
