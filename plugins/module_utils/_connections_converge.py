@@ -109,9 +109,10 @@ def converge(
             raise NotConverged([*want.failed, *steps.refusals], [])
         saving = keeping.Saving(_saved(want), _state.CONFIG_DIR)
         if check:
-            operations = [*identity, *steps.operations]
-            after = shape_after(want, before, steps.disconnects)
-            return Outcome(operations, steps.disconnects, before, after, nvme, saving.is_needed())
+            operations = [*identity, *steps.operations, *steps.later]
+            disconnects = [one.about for one in operations if is_disconnect(one)]
+            after = shape_after(want, before, disconnects)
+            return Outcome(operations, disconnects, before, after, nvme, saving.is_needed())
         run = _Run(want, previous, planned, connector(timeout), nvme)
         return run.apply(identity, steps, before, saving)
 
