@@ -108,10 +108,10 @@ def converge(
             raise NotConverged([*now.want.failed, *steps.refusals], [])
         saving = keeping.Saving(now.saved(), _state.CONFIG_DIR)
         if check:
-            operations = [*identity, *steps.operations]
-            after = shape_after(now.want, before, steps.disconnects)
-            told = (now.followed.notes(), now.unread(nvme))
-            return Outcome(operations, steps.disconnects, before, after, nvme, saving.is_needed(), *told)
+            operations = [*identity, *steps.operations, *steps.later]
+            disconnects = [one.about for one in operations if is_disconnect(one)]
+            after, told = shape_after(now.want, before, disconnects), (now.followed.notes(), now.unread(nvme))
+            return Outcome(operations, disconnects, before, after, nvme, saving.is_needed(), *told)
         return _Run(now, connector(timeout), nvme).apply(identity, steps, before, saving)
 
 

@@ -36,13 +36,13 @@ _FIXED = tuple(
 class Plan:
     """operations in order; refusals are what must not be done, each with its reason; disconnects are names.
 
-    later: names of connections that are made anew once those of this plan are there again.
+    later: what makes other connections anew, once those of this plan are there again.
     """
 
     operations: list[Operation] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     disconnects: list[str] = field(default_factory=list)
-    later: list[str] = field(default_factory=list)
+    later: list[Operation] = field(default_factory=list)
 
 
 def index(nvme: Nvme, hostnqn: str) -> dict[str, Controller]:
@@ -87,13 +87,19 @@ def plan(
             out.operations += _in_place(name, connection, controller) + secrets
     out.operations += _iopolicy(want, nvme, found)
     verdict = judge(undeclared(want, found, owned), renewed, want, nvme, found, users)
-    out.refusals, out.disconnects, out.later = verdict.refusals, verdict.now, verdict.later
-    for name in out.disconnects:
-        out.operations.append(Operation("write", f"{found[name].path}/delete_controller", "1", about=name))
-    for name in renewed:
-        if name in out.disconnects:
+    out.refusals, out.disconnects = verdict.refusals, verdict.now
+    out.operations += [_disconnect(name, found[name]) for name in verdict.now]
+    for name in verdict.now:
+        if name in renewed:
             out.operations += _connect(name, want.connections[name], want, loaded, out.operations)
+    for name in verdict.later:
+        anew = _connect(name, want.connections[name], want, loaded, [*out.operations, *out.later])
+        out.later += [_disconnect(name, found[name]), *anew]
     return out
+
+
+def _disconnect(name: str, controller: Controller) -> Operation:
+    return Operation("write", f"{controller.path}/delete_controller", "1", about=name)
 
 
 def _secrets(

@@ -21,7 +21,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_log import Ke
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
 
 #: Seconds for a proof; a target that dropped the controller is reconnected to meanwhile.
-PATIENCE = 15.0
+PATIENCE = 30.0
 #: Said of the host alone; of the controller too, or of both at the end of a connect.
 _HOST = re.compile(r"qid 0: authenticated with")
 _BOTH = re.compile(r"qid 0: (controller )?authenticated$")

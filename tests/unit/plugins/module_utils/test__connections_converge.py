@@ -217,7 +217,9 @@ def test_a_first_secret_takes_a_new_connection_one_path_at_a_time(
         real(operation)
 
     monkeypatch.setattr(_connections_apply, "perform_other", write)
+    told = run(kernel, with_secret(1, 1, 2), check=True)
     done = run(kernel, with_secret(1, 1, 2))
+    assert told.disconnects == done.disconnects
     assert len(done.disconnects) == 2
     assert [f"dhchap_secret={secret(1)}" in options for options in kernel.asked] == [False, False, True, True]
 

@@ -233,7 +233,7 @@ def test_what_takes_new_connections_is_done_one_path_at_a_time() -> None:
     want = [connection(target, keep_alive_tmo=9) for target in (1, 2)]
     nvme = kernel(*(controller(number, one) for number, one in enumerate(made)))
     found = planned(want, nvme, used=True)
-    assert (len(found.disconnects), len(found.later), found.refusals) == (1, 1, [])
+    assert (len(found.disconnects), len(found.operations), len(found.later), found.refusals) == (1, 2, 2, [])
     alone = planned(want[:1], kernel(controller(0, made[0])), used=True)
     assert (alone.disconnects, alone.later, len(alone.refusals)) == ([], [], 1)
     assert len(planned(want, nvme).disconnects) == 2
