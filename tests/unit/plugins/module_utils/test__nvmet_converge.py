@@ -168,22 +168,6 @@ def dying_after(count: int, perform):
     return dying
 
 
-class Killed(BaseException):
-    """The process ends here."""
-
-
-def dying_after(count: int, perform):
-    """The kernel's perform, for a process that is killed before its count-th operation, counted from 0."""
-    left = itertools.count(count, -1)
-
-    def dying(operation: Operation) -> None:
-        if next(left) <= 0:
-            raise Killed
-        perform(operation)
-
-    return dying
-
-
 @PROPERTY
 @given(first=descriptions(), second=descriptions())
 def test_a_run_that_is_killed_anywhere_is_completed_by_the_next(first: dict, second: dict, tmp_path_factory) -> None:
