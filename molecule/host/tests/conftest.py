@@ -103,7 +103,7 @@ def appears(extra: Extra, initiator: Host, seconds: float = 5.0) -> None:
 
 def everything_is_there(initiator: Host) -> bool:
     """both volumes and both discovery controllers are connected and live"""
-    states = initiator.check_output("cat /sys/class/nvme/nvme*/state /dev/null").split()
+    states = initiator.run("cat /sys/class/nvme/nvme*/state").stdout.split()
     found = controllers(initiator)
     wanted = {*VOLUMES.values()}
     return (
@@ -122,7 +122,8 @@ def controllers(initiator: Host) -> list[tuple[str, str, str]]:
     )
     return sorted(
         (address.split("traddr=")[1].split(",")[0], nqn, kind)
-        for address, nqn, kind in (line.split() for line in shown.splitlines())
+        # One that goes while it is read has lost something already.
+        for address, nqn, kind in (line.split() for line in shown.splitlines() if len(line.split()) == 3)
     )
 
 
@@ -148,7 +149,10 @@ def load(initiator: Host, nqn: str) -> Iterator[None]:
         yield
         assert initiator.check_output("systemctl is-active load") == "active"
     finally:
-        initiator.run("systemctl kill --signal INT load; while systemctl -q is-active load; do sleep 1; done")
+        initiator.run(
+            "systemctl kill --signal INT load; while systemctl -q is-active load; do sleep 1; done; "
+            "systemctl reset-failed load"
+        )
     [job] = json.loads(initiator.check_output("cat /var/tmp/load.json"))["jobs"]
     assert job["error"] == 0
     assert job["write"]["total_ios"] > 0
