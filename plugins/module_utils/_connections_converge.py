@@ -55,8 +55,8 @@ class NotConverged(Exception):
 class Outcome:
     """What a run did or, in check mode, would do. before and after are shapes to compare, without secrets.
 
-    notes: what the discovery logs say that was not done, a line each. unread: discovery controllers that are live and
-    whose log could not be read.
+    notes: what the discovery logs say that was not done, a line each. awaited: what is worth another look soon, since
+    no event will tell of it.
     """
 
     operations: list[Operation] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Outcome:
     nvme: Nvme = field(default_factory=Nvme)
     saved: bool = False
     notes: list[str] = field(default_factory=list)
-    unread: list[str] = field(default_factory=list)
+    awaited: list[str] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:
@@ -110,7 +110,7 @@ def converge(
         if check:
             operations = [*identity, *steps.operations, *steps.later]
             disconnects = [one.about for one in operations if is_disconnect(one)]
-            after, told = shape_after(now.want, before, disconnects), (now.followed.notes(), now.unread(nvme))
+            after, told = shape_after(now.want, before, disconnects), (now.followed.notes(), now.awaited(nvme))
             return Outcome(operations, disconnects, before, after, nvme, saving.is_needed(), *told)
         return _Run(now, connector(timeout), nvme).apply(identity, steps, before, saving)
 
@@ -146,7 +146,7 @@ class _Run:
         if failed:
             raise NotConverged(failed, self.done, {one.name for one in failures}, now.followed.notes())
         now.own(ahead=False)
-        after, told = shape(self.nvme, wanted.hostnqn, wanted), (now.followed.notes(), now.unread(self.nvme))
+        after, told = shape(self.nvme, wanted.hostnqn, wanted), (now.followed.notes(), now.awaited(self.nvme))
         return Outcome(self.done, self.disconnects, before, after, self.nvme, saving.commit(), *told)
 
     def _round(self, steps: Plan) -> Plan:

@@ -84,10 +84,11 @@ class Round:
         """The controllers by the name of their connection."""
         return index(self._known(nvme), self.want.hostnqn)
 
-    def unread(self, nvme: Nvme) -> list[str]:
-        """Discovery controllers that are live and yet gave no log."""
+    def awaited(self, nvme: Nvme) -> list[str]:
+        """What no event will tell: discovery controllers that are live and gave no log, and what is to be unused."""
         live = {name for name, one in self.found(nvme).items() if one.state == "live"}
-        return sorted(live & set(self.followed.unread))
+        unread = [f"{name}: its discovery log" for name in sorted(live & set(self.followed.unread))]
+        return [*unread, *(f"{name}: to be unused" for name in sorted(self.followed.used))]
 
     def own(self, ahead: bool) -> None:
         """Write down what is ours: ahead of a change all that was and will be, after it what is."""

@@ -23,6 +23,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Co
 
 #: Referrals are followed so far from a declared controller; the specification asks for at least eight levels.
 DEPTH = 8
+_USED = "kept as long as it is used"
 #: What makes a connection the one that it is.
 WHO = ("transport", "traddr", "trsvcid", "subsysnqn", "host_traddr", "host_iface")
 
@@ -36,6 +37,7 @@ class Followed:
     """connections: what to have besides the declared ones, by name; named: all that the logs name or that stays.
 
     kept: what stays although no log names it, or none could be read: connections as they are, without options.
+    used: those of them that go once they are unused.
     gone: connections that no log names any more, each with what becomes of it. unread: discovery controllers whose log
     is not known now, each with the reason; nothing counts as gone meanwhile. ignored: entries that were not followed.
     """
@@ -43,6 +45,7 @@ class Followed:
     connections: dict[str, Connection] = field(default_factory=dict)
     named: set[str] = field(default_factory=set)
     kept: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
     gone: dict[str, str] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
@@ -160,6 +163,8 @@ def _gone(
             out.connections[name] = {key: getattr(controller, key) for key in WHO if getattr(controller, key)}
             out.named.add(name)
             out.kept.add(name)
+            if stays.startswith(_USED):
+                out.used.add(name)
         if not out.unread:
             out.gone[name] = stays or "disconnected"
 
@@ -174,4 +179,4 @@ def _stays(controller: Controller, policy: str, unsure: bool, users: Callable[[s
         return "kept"
     users_of = {path.namespace: users(path.namespace) for path in controller.paths}
     used = [f"/dev/{namespace} is {', '.join(found)}" for namespace, found in users_of.items() if found]
-    return f"kept as long as it is used: {'; '.join(used)}" if used else ""
+    return f"{_USED}: {'; '.join(used)}" if used else ""

@@ -85,8 +85,8 @@ class Keeper:
             yield from (operation.line() for operation in outcome.operations)
             yield from self._note(outcome.notes)
             self._failed = frozenset()
-            if outcome.unread:
-                yield from self._wait_for([f"{name}: the discovery log" for name in outcome.unread])
+            if outcome.awaited:
+                yield from self._wait_for(outcome.awaited)
                 return
             if self.news or outcome.operations or self._missing:
                 yield f"{len(outcome.after['connections'])} connection(s) as described"

@@ -132,7 +132,7 @@ def test_nothing_counts_as_gone_while_a_log_is_unknown(kernel: Kernel) -> None:
     kernel.logs["192.0.2.1"] = OSError(errno.EIO, "status 0x4002")
     outcome = run(kernel, discovering("192.0.2.1", "192.0.2.2", gone="disconnect"))
     assert outcome.operations == []
-    assert outcome.unread == [f"mptcp 192.0.2.1:4420 {DISCOVERY_NQN}"]
+    assert outcome.awaited == [f"mptcp 192.0.2.1:4420 {DISCOVERY_NQN}: its discovery log"]
     assert outcome.notes == [f"mptcp 192.0.2.1:4420 {DISCOVERY_NQN}: its discovery log is not known: status 0x4002"]
     assert ("192.0.2.1", nvme_tree.NQN) in there()
 

@@ -130,6 +130,23 @@ def test_what_has_gone_is_told_once(service: Service) -> None:
     assert gone == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN} is in no discovery log any more: kept"]
 
 
+def test_what_is_to_go_goes_soon_after_its_last_user(service: Service) -> None:
+    kernel = service.kernel
+    kernel.logs["192.0.2.1"] = [entry()]
+    run(kernel, discovering("192.0.2.1", gone="disconnect", discovery_interval=0))
+    kernel.used["nvme1n1"] = ["mounted on /data"]
+
+    def goes() -> list:
+        kernel.logs["192.0.2.1"] = []
+        return ["nvme0 says that its discovery log has changed"]
+
+    told = service.run(goes, nothing, kernel.used.clear)
+    assert service.waits == [None, 2.0, 3.0, None]
+    assert nvme_tree.NQN not in names()
+    assert sum("kept as long as it is used: /dev/nvme1n1 is mounted on /data" in line for line in told) == 1
+    assert sum(line.endswith("any more: disconnected") for line in told) == 1
+
+
 def test_a_log_that_cannot_be_read_is_tried_again_soon(service: Service) -> None:
     kernel = service.kernel
     kernel.logs["192.0.2.1"] = []
