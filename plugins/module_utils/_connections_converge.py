@@ -99,6 +99,7 @@ def converge(
             iopolicy=description.get("iopolicy", ""),
             prune=description.get("prune", "owned"),
             allow_disruption=tuple(description.get("allow_disruption", ())),
+            restored=description.get("restored", False),
         )
         identity = _host_identity.plan(who, found)
         previous = _previous(names)

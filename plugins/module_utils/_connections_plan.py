@@ -81,6 +81,9 @@ def plan(
             continue
         before = previous.get(name)
         secrets, other = _secrets(name, connection, controller, before, shown)
+        if want.restored:
+            # Writing back the secrets of before a change that only came half way would lose what has the new ones.
+            secrets = [one for one in secrets if one.verb != "write"]
         if other or _fixed_differences(connection, controller, before):
             renewed.append(name)
         else:
