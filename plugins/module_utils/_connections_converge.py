@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import os
 import time
 from dataclasses import dataclass, field
@@ -15,7 +14,11 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved as keeping
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_identity, _sock_diag, _state
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_apply import is_connect, is_disconnect, perform
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_apply import (
+    before_disconnects,
+    is_connect,
+    perform,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_desired import Desired, desired, usable
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_diff import shape, shape_after
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import Plan, plan
@@ -110,10 +113,8 @@ def converge(
             raise NotConverged([*want.failed, *steps.refusals], [])
         saving = keeping.Saving(_saved(want), _state.CONFIG_DIR)
         if check:
-            operations = [*identity, *steps.operations, *steps.later]
-            disconnects = [one.about for one in operations if is_disconnect(one)]
-            after = shape_after(want, before, disconnects)
-            return Outcome(operations, disconnects, before, after, nvme, saving.is_needed())
+            operations, after = [*identity, *steps.operations, *steps.later], shape_after(want, before, steps.foreseen)
+            return Outcome(operations, steps.foreseen, before, after, nvme, saving.is_needed())
         run = _Run(want, previous, planned, connector(timeout), nvme)
         return run.apply(identity, steps, before, saving)
 
@@ -173,12 +174,12 @@ class _Run:
 
     def _round(self, steps: Plan) -> Plan:
         """Perform a plan and return the next one; after a failure there is none, and nothing is disconnected."""
-        asked = list(itertools.takewhile(lambda one: not is_disconnect(one), steps.operations))
+        asked = before_disconnects(steps.operations)
         self._perform(asked)
         if len(asked) < len(steps.operations) and not self.connector.failures:
             # Connecting takes its time, after which another path may be the last one: what goes is judged now.
             steps = self._look()
-            if steps.refusals:
+            if steps.refusals or any(map(is_connect, before_disconnects(steps.operations))):
                 return steps
             asked = steps.operations
             self._perform(asked)
