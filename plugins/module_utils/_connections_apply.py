@@ -32,6 +32,11 @@ def is_disconnect(operation: Operation) -> bool:
     return os.path.basename(operation.path) == "delete_controller"
 
 
+def before_disconnects(operations: Sequence[Operation]) -> list[Operation]:
+    """What a plan does before it takes something away."""
+    return list(itertools.takewhile(lambda one: not is_disconnect(one), operations))
+
+
 def perform(operations: Sequence[Operation], connector: Connector) -> list[Operation]:
     """Perform in order and return what was done; what a connection alone lacks is in the connector's failures.
 

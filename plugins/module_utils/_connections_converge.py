@@ -16,7 +16,11 @@ from typing import Any, Callable, Collection, Mapping, Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved as keeping
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_identity, _sock_diag, _state
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_apply import is_connect, is_disconnect, perform
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_apply import (
+    before_disconnects,
+    is_connect,
+    perform,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_diff import shape, shape_after
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import Plan
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_round import Round
@@ -108,10 +112,12 @@ def converge(
             raise NotConverged([*now.want.failed, *steps.refusals], [])
         saving = keeping.Saving(now.saved(), _state.CONFIG_DIR)
         if check:
-            operations = [*identity, *steps.operations, *steps.later]
-            disconnects = [one.about for one in operations if is_disconnect(one)]
-            after, told = shape_after(now.want, before, disconnects), (now.followed.notes(), now.awaited(nvme))
-            return Outcome(operations, disconnects, before, after, nvme, saving.is_needed(), *told)
+            operations, after = (
+                [*identity, *steps.operations, *steps.later],
+                shape_after(now.want, before, steps.foreseen),
+            )
+            told = (now.followed.notes(), now.awaited(nvme))
+            return Outcome(operations, steps.foreseen, before, after, nvme, saving.is_needed(), *told)
         return _Run(now, connector(timeout), nvme).apply(identity, steps, before, saving)
 
 
@@ -151,12 +157,12 @@ class _Run:
 
     def _round(self, steps: Plan) -> Plan:
         """Perform a plan and return the next one; after a failure nothing is disconnected."""
-        asked = list(itertools.takewhile(lambda one: not is_disconnect(one), steps.operations))
+        asked = before_disconnects(steps.operations)
         self._perform(asked)
         if len(asked) < len(steps.operations) and not self.connector.failures:
             # Connecting takes its time, after which another path may be the last one: what goes is judged now.
             steps = self._look()
-            if steps.refusals:
+            if steps.refusals or any(map(is_connect, before_disconnects(steps.operations))):
                 return steps
             asked = steps.operations
             self._perform(asked)

@@ -34,6 +34,8 @@ class Desired:
 
     declared: the connections as they are written, names in place. failed: why the others cannot be made; while there is
     one, nothing is pruned, because it is not known which controller is the one that was meant.
+    restored: it was saved by an earlier run; a later one that failed may have given live controllers and their targets
+    other secrets.
     """
 
     # Not shown in a traceback: it holds secrets.
@@ -45,6 +47,7 @@ class Desired:
     allow_disruption: tuple[str, ...] = ()
     declared: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     failed: tuple[str, ...] = ()
+    restored: bool = False
 
 
 def usable(connections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

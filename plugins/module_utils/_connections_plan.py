@@ -44,6 +44,11 @@ class Plan:
     disconnects: list[str] = field(default_factory=list)
     later: list[Operation] = field(default_factory=list)
 
+    @property
+    def foreseen(self) -> list[str]:
+        """Names of all connections that are taken down, now and later."""
+        return [*self.disconnects, *dict.fromkeys(one.about for one in self.later if one.path != DEVICE and one.path)]
+
 
 def index(nvme: Nvme, hostnqn: str) -> dict[str, Controller]:
     """The controllers by the name of the connection that makes them; of two that are alike, one that is live."""
@@ -81,6 +86,9 @@ def plan(
             continue
         before = previous.get(name)
         secrets, other = _secrets(name, connection, controller, before, shown)
+        if want.restored:
+            # Writing back the secrets of before a change that only came half way would lose what has the new ones.
+            secrets = [one for one in secrets if one.verb != "write"]
         if other or _fixed_differences(connection, controller, before):
             renewed.append(name)
         else:

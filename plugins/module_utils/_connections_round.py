@@ -45,6 +45,7 @@ class Round:
             "iopolicy": description.get("iopolicy", ""),
             "prune": description.get("prune", "owned"),
             "allow_disruption": tuple(description.get("allow_disruption", ())),
+            "restored": description.get("restored", False),
         }
         identity = (who.hostnqn, who.hostid, self._names.resolved)
         self._io = desired(description["connections"], *identity, description.get("failed", ()), **policies)
@@ -96,17 +97,17 @@ class Round:
             _state.own(kept, sorted({*_state.owned(kept), *names} if ahead else names))
 
     def saved(self) -> dict[str, Any]:
-        """What boot converges to: the identity in use, names as names, a disruption allowed once only."""
+        """What boot converges to: names as names, a disruption allowed once only, nothing of what logs name."""
         return {
             "connections": [dict(one) for one in self._io.declared],
-            "discovery": [dict(one) for one in self._discovery.declared],
-            "discovered": [_discovery_options.discovered(self._description)],
-            "gone": self._description.get("gone") or _discovery_options.GONE[0],
-            "discovery_interval": self._description.get("discovery_interval") or 0,
             "hostnqn": self.want.hostnqn,
             "hostid": self.want.hostid,
             "iopolicy": self.want.iopolicy,
             "prune": self.want.prune,
+            "discovery": [dict(one) for one in self._discovery.declared],
+            "discovered": [_discovery_options.discovered(self._description)],
+            "gone": self._description.get("gone") or _discovery_options.GONE[0],
+            "discovery_interval": self._description.get("discovery_interval") or 0,
         }
 
     def _known(self, nvme: Nvme) -> Nvme:

@@ -71,7 +71,10 @@ class Saving:
 
 
 def restored(saved: Mapping[str, Any], config_dir: str) -> dict[str, Any]:
-    """The saved description with its secrets; C(failed) says which entries are left out, for theirs cannot be read."""
+    """The saved description with its secrets, marked C(restored); C(failed) tells the entries whose cannot be read.
+
+    These are left out.
+    """
     within, out, failed = _secrets.folder(SLICE, config_dir), dict(saved), []
     for key, value in saved.items():
         if not isinstance(value, list):
@@ -88,7 +91,7 @@ def restored(saved: Mapping[str, Any], config_dir: str) -> dict[str, Any]:
                 failed.append(f"{_label(entry)}: {error}")
                 continue
             out[key].append({**{key: value for key, value in entry.items() if key != FILE}, **secrets})
-    return {**out, "failed": failed}
+    return {**out, "failed": failed, "restored": True}
 
 
 def load(config_dir: str) -> dict[str, Any] | None:

@@ -188,6 +188,16 @@ def test_a_secret_that_the_target_rejects_is_named_and_the_old_one_stays_saved(k
     assert {one["dhchap_secret"] for one in restored["connections"]} == {secret(2)}
 
 
+def test_boot_does_not_write_back_the_secrets_of_before_a_change_that_failed(kernel: Kernel, tmp_path: Path) -> None:
+    run(kernel, with_secret(1, 1, 2))
+    kernel.rejected.add("nvme0")
+    with pytest.raises(converging.NotConverged):
+        run(kernel, with_secret(2, 1, 2))
+    assert not run(kernel, _connections_saved.load(str(tmp_path / "etc"))).operations
+    for number in (0, 1):
+        assert (tmp_path / f"sys/class/nvme/nvme{number}/dhchap_secret").read_text().strip() == secret(2)
+
+
 def test_a_controller_that_is_lost_in_the_window_is_connected_with_the_new_secret(kernel: Kernel) -> None:
     run(kernel, with_secret(1, 1, 2))
     write = kernel.authenticate
