@@ -93,17 +93,7 @@ def converge(
         nvme, found = look(), _host_identity.find()
         who = _host_identity.resolve(description.get("hostnqn", ""), description.get("hostid", ""), found, nvme)
         names = Names(usable(description["connections"]), [one.traddr for one in nvme.controllers])
-        want = desired(
-            description["connections"],
-            who.hostnqn,
-            who.hostid,
-            names.resolved,
-            description.get("failed", ()),
-            iopolicy=description.get("iopolicy", ""),
-            prune=description.get("prune", "owned"),
-            allow_disruption=tuple(description.get("allow_disruption", ())),
-            restored=description.get("restored", False),
-        )
+        want = _want(description, who, names)
         identity = _host_identity.plan(who, found)
         previous = _previous(names)
         planned = functools.partial(_plan, want, previous, _state.owned(SLICE))
@@ -111,12 +101,26 @@ def converge(
         before = shape(nvme, found.hostnqn, want)
         if steps.refusals or (check and want.failed):
             raise NotConverged([*want.failed, *steps.refusals], [])
-        saving = keeping.Saving(_saved(want), _state.CONFIG_DIR)
+        saving = keeping.Saving(want.saved(), _state.CONFIG_DIR)
         if check:
             operations, after = [*identity, *steps.operations, *steps.later], shape_after(want, before, steps.foreseen)
             return Outcome(operations, steps.foreseen, before, after, nvme, saving.is_needed())
         run = _Run(want, previous, planned, connector(timeout), nvme)
         return run.apply(identity, steps, before, saving)
+
+
+def _want(description: Mapping[str, Any], who: _host_identity.Identity, names: Names) -> Desired:
+    return desired(
+        description["connections"],
+        who.hostnqn,
+        who.hostid,
+        names.resolved,
+        description.get("failed", ()),
+        iopolicy=description.get("iopolicy", ""),
+        prune=description.get("prune", "owned"),
+        allow_disruption=tuple(description.get("allow_disruption", ())),
+        restored=description.get("restored", False),
+    )
 
 
 def _previous(names: Names) -> dict[str, Mapping[str, Any]]:
@@ -210,17 +214,6 @@ class _Run:
         # The last look is what the run returns: reading every controller costs as much as a connect.
         self.nvme = look()
         return self.planned(self.nvme)
-
-
-def _saved(want: Desired) -> dict[str, Any]:
-    """What boot converges to: the identity is the one in use, names stay names, a disruption is allowed once only."""
-    return {
-        "connections": [dict(one) for one in want.declared],
-        "hostnqn": want.hostnqn,
-        "hostid": want.hostid,
-        "iopolicy": want.iopolicy,
-        "prune": want.prune,
-    }
 
 
 def boot(description: Mapping[str, Any]) -> Iterator[str]:
