@@ -112,10 +112,8 @@ def converge(
             raise NotConverged([*now.want.failed, *steps.refusals], [])
         saving = keeping.Saving(now.saved(), _state.CONFIG_DIR)
         if check:
-            operations, after = (
-                [*identity, *steps.operations, *steps.later],
-                shape_after(now.want, before, steps.foreseen),
-            )
+            operations = [*identity, *steps.operations, *steps.later]
+            after = shape_after(now.want, before, steps.foreseen)
             told = (now.followed.notes(), now.awaited(nvme))
             return Outcome(operations, steps.foreseen, before, after, nvme, saving.is_needed(), *told)
         return _Run(now, connector(timeout), nvme).apply(identity, steps, before, saving)

@@ -49,6 +49,16 @@ class Desired:
     failed: tuple[str, ...] = ()
     restored: bool = False
 
+    def saved(self) -> dict[str, Any]:
+        """What boot converges to: the identity is the one in use, names stay names, a disruption is allowed once."""
+        return {
+            "connections": [dict(one) for one in self.declared],
+            "hostnqn": self.hostnqn,
+            "hostid": self.hostid,
+            "iopolicy": self.iopolicy,
+            "prune": self.prune,
+        }
+
 
 def usable(connections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The normal form of the connections that have no mistake."""

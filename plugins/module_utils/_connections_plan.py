@@ -85,10 +85,7 @@ def plan(
             out.operations += _connect(name, connection, want, loaded, out.operations)
             continue
         before = previous.get(name)
-        secrets, other = _secrets(name, connection, controller, before, shown)
-        if want.restored:
-            # Writing back the secrets of before a change that only came half way would lose what has the new ones.
-            secrets = [one for one in secrets if one.verb != "write"]
+        secrets, other = _secrets(name, want, controller, before, shown)
         if other or _fixed_differences(connection, controller, before):
             renewed.append(name)
         else:
@@ -112,7 +109,7 @@ def _disconnect(name: str, controller: Controller) -> Operation:
 
 def _secrets(
     name: str,
-    connection: Mapping[str, Any],
+    want: Desired,
     controller: Controller,
     previous: Mapping[str, Any] | None,
     shown: Callable[[str], Secret],
@@ -120,13 +117,14 @@ def _secrets(
     """What makes a controller's secrets the declared ones, and whether that takes a new connection instead."""
     out, renew = [], False
     for option in _SECRETS:
-        wanted, before = connection.get(option.name), (previous or {}).get(option.name)
+        wanted, before = want.connections[name].get(option.name), (previous or {}).get(option.name)
         path = f"{controller.path}/{option.name}"
         has = shown(path) if wanted else Secret("", False)
         if has.exposed and has.value != "none":
             out.append(Operation("chmod", path, "0600", about=name))
         if has.value.startswith("DHHC-1:"):
-            if has.value != wanted:
+            # Writing back the secrets of before a change that only came half way would lose what has the new ones.
+            if has.value != wanted and not want.restored:
                 out.append(Operation("write", path, str(wanted), about=name, secret=True))
         elif has.value == "none" or (previous is not None and wanted != before):
             # The kernel changes a secret of a controller that has one, and gives none to one that was made without.

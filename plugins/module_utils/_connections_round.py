@@ -97,13 +97,9 @@ class Round:
             _state.own(kept, sorted({*_state.owned(kept), *names} if ahead else names))
 
     def saved(self) -> dict[str, Any]:
-        """What boot converges to: names as names, a disruption allowed once only, nothing of what logs name."""
+        """What boot converges to; what logs name is not part of it."""
         return {
-            "connections": [dict(one) for one in self._io.declared],
-            "hostnqn": self.want.hostnqn,
-            "hostid": self.want.hostid,
-            "iopolicy": self.want.iopolicy,
-            "prune": self.want.prune,
+            **self._io.saved(),
             "discovery": [dict(one) for one in self._discovery.declared],
             "discovered": [_discovery_options.discovered(self._description)],
             "gone": self._description.get("gone") or _discovery_options.GONE[0],
