@@ -1,49 +1,67 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Note that this module util is PRIVATE to the collection.
-"""Converge this host's controllers to a description: one way for the Ansible module, for boot and for events."""
+"""Converge this host's controllers to a description: one way for the Ansible module, for boot and for events.
+
+What the description declares comes first; the logs of its discovery controllers then say what else there is.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import json
-import os
+import itertools
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterator, Mapping, Sequence
+from typing import Any, Callable, Collection, Mapping, Sequence
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved as keeping
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_identity, _sock_diag, _state
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import Desired, Plan, desired, index, plan
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_users import users
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import BY_NAME, DEVICE, name_of, normalise
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_connect import (
-    Connector,
-    explain,
-    perform_other,
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_apply import (
+    before_disconnects,
+    is_connect,
+    perform,
 )
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_diff import shape, shape_after
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import Plan
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_round import Round
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery import DEPTH
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_connect import Connector, explain
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Nvme, read, recognise
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import HIDDEN, Operation, apply
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._uevents import Uevents
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, apply
 
-SLICE = "host"
-#: Seconds between two rounds without a playbook, from the first to the longest: the target may be booting too, and a
-#: round costs it a few packets. What it answers changes while it boots, which starts again with the first.
-PAUSES = (2.0, 10.0)
+#: Seconds that namespaces may take to be there over a connection that was made anew.
+SCAN = 10.0
+#: Plans of one run, beside those that make connections anew one path at a time, and those that follow referrals.
+ROUNDS = 5
 
 
 class NotConverged(Exception):
-    """What could not be done, although everything else was; one entry for each."""
+    """What could not be done, although everything else was; one entry for each.
 
-    def __init__(self, found: Sequence[str], applied: Sequence[Operation]) -> None:
+    failed: names of the connections that could not be made. notes: as in Outcome.
+    """
+
+    def __init__(
+        self,
+        found: Sequence[str],
+        applied: Sequence[Operation],
+        failed: Collection[str] = (),
+        notes: Sequence[str] = (),
+    ) -> None:
         self.errors = list(found)
         self.applied = list(applied)
+        self.failed = frozenset(failed)
+        self.notes = list(notes)
         super().__init__("\n".join(found))
 
 
 @dataclass
 class Outcome:
-    """What a run did or, in check mode, would do. before and after are shapes to compare, without secrets."""
+    """What a run did or, in check mode, would do. before and after are shapes to compare, without secrets.
+
+    notes: what the discovery logs say that was not done, a line each. awaited: what is worth another look soon, since
+    no event will tell of it.
+    """
 
     operations: list[Operation] = field(default_factory=list)
     disconnects: list[str] = field(default_factory=list)
@@ -51,6 +69,8 @@ class Outcome:
     after: Mapping[str, Any] = field(default_factory=dict)
     nvme: Nvme = field(default_factory=Nvme)
     saved: bool = False
+    notes: list[str] = field(default_factory=list)
+    awaited: list[str] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:
@@ -70,153 +90,108 @@ def converge(
     check: bool = False,
     timeout: float = 20.0,
     connector: Callable[[float], Connector] = Connector,
+    last: Collection[str] = (),
 ) -> Outcome:
     """Bring the controllers to the description, save it for the next boot, and say what was done.
 
-    described: gives the description (connections, hostnqn, hostid, iopolicy, prune, allow_disruption); called under the
-    lock, so that a saved one is never older than what another run has just applied.
-    timeout: seconds that targets may take to answer.
+    described: gives the description (connections, discovery, discovered, gone, hostnqn, hostid, iopolicy, prune,
+    allow_disruption); called under the lock, so that a saved one is never older than what another run has just applied.
+    timeout: seconds that targets may take to answer. last: names of connections to make after all others.
     Raises Invalid or IdentityRefused before anything is changed, Refused or NotConverged after a part of it.
     """
     # Check mode leaves no file behind, and reads what a run in progress has done so far.
     with contextlib.nullcontext() if check else _state.lock():
         description = described()
-        desired(description["connections"], "", "")
         nvme, found = look(), _host_identity.find()
         who = _host_identity.resolve(description.get("hostnqn", ""), description.get("hostid", ""), found, nvme)
-        want = desired(
-            description["connections"],
-            who.hostnqn,
-            who.hostid,
-            iopolicy=description.get("iopolicy", ""),
-            prune=description.get("prune", "owned"),
-            allow_disruption=tuple(description.get("allow_disruption", ())),
-        )
+        now = Round(description, who, nvme, last)
         identity = _host_identity.plan(who, found)
-        steps = _plan(want, nvme)
-        before = _shape(nvme, found.hostnqn, want)
-        if steps.refusals:
-            raise NotConverged(steps.refusals, [])
+        steps = now.plan(nvme)
+        before = shape(nvme, found.hostnqn, now.want)
+        if steps.refusals or (check and now.want.failed):
+            raise NotConverged([*now.want.failed, *steps.refusals], [])
+        saving = keeping.Saving(now.saved(), _state.CONFIG_DIR)
         if check:
-            saved = _state.would_save(SLICE, _saved(description, want))
-            return Outcome(
-                [*identity, *steps.operations], steps.disconnects, before, _declared(want, before, steps), nvme, saved
-            )
-        return _apply(description, want, identity, steps, before, connector(timeout))
+            operations = [*identity, *steps.operations, *steps.later]
+            after = shape_after(now.want, before, steps.foreseen)
+            told = (now.followed.notes(), now.awaited(nvme))
+            return Outcome(operations, steps.foreseen, before, after, nvme, saving.is_needed(), *told)
+        return _Run(now, connector(timeout), nvme).apply(identity, steps, before, saving)
 
 
-def _plan(want: Desired, nvme: Nvme) -> Plan:
-    saved = _state.load(SLICE) or {"connections": []}
-    previous = {name_of(one): one for one in map(normalise, saved["connections"])}
-    return plan(want, nvme, _state.owned(SLICE), previous, functools.lru_cache(maxsize=None)(users), _loaded)
+@dataclass
+class _Run:
+    """Applying plans until nothing is left to do."""
 
+    now: Round
+    connector: Connector
+    nvme: Nvme
+    done: list[Operation] = field(default_factory=list)
+    disconnects: list[str] = field(default_factory=list)
 
-def _loaded(module: str) -> bool:
-    return os.path.isdir(f"/sys/module/{module}")
+    def apply(
+        self, identity: Sequence[Operation], steps: Plan, before: Mapping[str, Any], saving: keeping.Saving
+    ) -> Outcome:
+        now = self.now
+        # What is ours is written ahead: a killed run neither forgets nor adopts anything.
+        now.own(ahead=True)
+        saving.write_keys()
+        self.done += apply(identity, explain, _host_identity.write)
+        for count in itertools.count():
+            if not steps.operations:
+                break
+            # One path of a subsystem after the other, at most; what goes again as soon as it is made would have no end.
+            if count > ROUNDS + DEPTH + len(now.want.connections):
+                steps.refusals += [f"{one.about}: `{one.line()}` is needed again and again" for one in steps.operations]
+                break
+            steps = self._round(steps)
+        wanted, failures = now.want, self.connector.failures
+        failed = [*wanted.failed, *(one.text() for one in failures), *steps.refusals]
+        if failed:
+            raise NotConverged(failed, self.done, {one.name for one in failures}, now.followed.notes())
+        now.own(ahead=False)
+        after, told = shape(self.nvme, wanted.hostnqn, wanted), (now.followed.notes(), now.awaited(self.nvme))
+        return Outcome(self.done, self.disconnects, before, after, self.nvme, saving.commit(), *told)
 
+    def _round(self, steps: Plan) -> Plan:
+        """Perform a plan and return the next one; after a failure nothing is disconnected."""
+        asked = before_disconnects(steps.operations)
+        self._perform(asked)
+        if len(asked) < len(steps.operations) and not self.connector.failures:
+            # Connecting takes its time, after which another path may be the last one: what goes is judged now.
+            steps = self._look()
+            if steps.refusals or any(map(is_connect, before_disconnects(steps.operations))):
+                return steps
+            asked = steps.operations
+            self._perform(asked)
+            self.disconnects += steps.disconnects
+        # A subsystem has a policy, and a discovery controller a log, only once it is connected: the next plan holds
+        # what this one could not see.
+        again = self._next()
+        if again.operations and [one.line() for one in again.operations] == [one.line() for one in asked]:
+            raise NotConverged([f"the kernel took it without effect: {one.line()}" for one in asked], self.done)
+        return again
 
-def _apply(
-    description: Mapping[str, Any],
-    want: Desired,
-    identity: Sequence[Operation],
-    steps: Plan,
-    before: Mapping[str, Any],
-    connector: Connector,
-) -> Outcome:
-    # What is ours is written ahead: a killed run neither forgets nor adopts anything.
-    _state.own(SLICE, sorted({*_state.owned(SLICE), *want.connections}))
-    done = apply(identity, explain, _host_identity.write)
-    disconnects = list(steps.disconnects)
-    while steps.operations:
-        done += _perform(steps.operations, connector)
-        if connector.failures:
-            break
-        # A subsystem has a policy only once it is connected, so the second plan holds what the first could not see.
-        again = _plan(want, look())
-        if [one.line() for one in again.operations] == [one.line() for one in steps.operations]:
-            raise NotConverged([f"the kernel took it without effect: {one.line()}" for one in again.operations], done)
-        steps = again
-    nvme = look()
-    if connector.failures:
-        raise NotConverged([failure.text() for failure in connector.failures], done)
-    _state.own(SLICE, sorted(want.connections))
-    saved = _state.save(SLICE, _saved(description, want))
-    return Outcome(done, disconnects, before, _shape(nvme, want.hostnqn, want), nvme, saved)
+    def _perform(self, operations: Sequence[Operation]) -> None:
+        self.now.own(ahead=True)
+        done = perform(operations, self.connector)
+        self.done += done
+        self.now.made.update({one.about: self.now.want.connections[one.about] for one in done if is_connect(one)})
 
+    def _next(self) -> Plan:
+        """The next plan; a namespace is there over a new connection a moment after it."""
+        deadline = time.monotonic() + SCAN
+        again = self._look()
+        while again.refusals and not self.connector.failures and time.monotonic() < deadline:
+            time.sleep(0.1)
+            again = self._look()
+        if self.connector.failures:
+            # What failed stays as it is until the next run, and what was to go stays with it.
+            kept = {*again.disconnects, *(one.name for one in self.connector.failures)}
+            return Plan([one for one in again.operations if one.about not in kept])
+        return Plan(refusals=again.refusals) if again.refusals else again
 
-def _perform(operations: Sequence[Operation], connector: Connector) -> list[Operation]:
-    """Perform in order; connects that follow one another are one batch: a dead target does not hold up the others."""
-    done: list[Operation] = []
-    batch: list[Operation] = []
-    for operation in operations:
-        if operation.path == DEVICE:
-            batch.append(operation)
-            continue
-        done += connector.run(batch) + apply([operation], explain, perform_other)
-        batch = []
-    return done + connector.run(batch)
-
-
-def _saved(description: Mapping[str, Any], want: Desired) -> dict[str, Any]:
-    """What boot converges to: the identity is the one in use, and a disruption is allowed once only."""
-    return {
-        "connections": [dict(one) for one in want.connections.values()],
-        "hostnqn": want.hostnqn,
-        "hostid": want.hostid,
-        "iopolicy": want.iopolicy,
-        "prune": want.prune,
-    }
-
-
-def _shape(nvme: Nvme, hostnqn: str, want: Desired) -> dict[str, Any]:
-    connections = {}
-    for name, one in index(nvme, hostnqn or want.hostnqn).items():
-        known = want.connections.get(name, {})
-        hidden = {key: HIDDEN if BY_NAME[key].secret else value for key, value in known.items()}
-        shown = {**hidden, **{key: value for key, value in one.options.items() if key in known}}
-        policy = nvme.subsystem(one.subsysnqn)
-        connections[name] = {**shown, **({"iopolicy": policy.iopolicy} if policy and want.iopolicy else {})}
-    return {"hostnqn": hostnqn, "connections": connections}
-
-
-def _declared(want: Desired, before: Mapping[str, Any], steps: Plan) -> dict[str, Any]:
-    connections = {
-        name: {
-            **{key: HIDDEN if BY_NAME[key].secret else value for key, value in one.items()},
-            **({"iopolicy": want.iopolicy} if want.iopolicy else {}),
-        }
-        for name, one in want.connections.items()
-    }
-    kept = {name: one for name, one in before["connections"].items() if name not in steps.disconnects}
-    return {"hostnqn": want.hostnqn, "connections": {**kept, **connections}}
-
-
-def boot(description: Mapping[str, Any]) -> Iterator[str]:
-    """Keep the connections as they are saved: make what is missing until nothing is, then wait for a controller to go.
-
-    The kernel removes a controller for good when a target that comes back does not serve its subsystem yet, whatever
-    its loss timeout says. Yields a line for every event. The lock is held during a round alone, and what a playbook
-    saved meanwhile counts from the next.
-    """
-    said, pause = "", PAUSES[0]
-    events = Uevents()
-    while True:
-        try:
-            outcome = converge(lambda: _state.load(SLICE) or description, timeout=0.0)
-        except NotConverged as error:
-            yield from (operation.line() for operation in error.applied)
-            pause = min(pause * 1.5, PAUSES[1]) if str(error) == said else PAUSES[0]
-            if str(error) != said:
-                said = str(error)
-                yield from (f"waiting: {line}" for line in error.errors)
-            time.sleep(pause)
-        else:
-            yield from (operation.line() for operation in outcome.operations)
-            yield f"{len(outcome.after['connections'])} connection(s) as described"
-            said = ""
-            yield f"{events.wait_removed() or 'a controller'} was removed"
-
-
-def dump(value: Mapping[str, Any]) -> str:
-    """A shape as the text of a diff."""
-    return json.dumps(value, indent=2, sort_keys=True) + "\n"
+    def _look(self) -> Plan:
+        # The last look is what the run returns: reading every controller costs as much as a connect.
+        self.nvme = look()
+        return self.now.plan(self.nvme)

@@ -8,81 +8,56 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Sequence
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_desired import Desired
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_prune import judge, undeclared
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import (
     DEVICE,
-    DISCOVERY_NQN,
     MODULES,
     OPTIONS,
-    errors,
     name_of,
-    normalise,
-    nqn_errors,
     render,
 )
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_reauth import Secret, secret
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Controller, Nvme
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
 
-IOPOLICIES = ("numa", "round-robin", "queue-depth")
-PRUNE = ("owned", "all", "none")
 _WRITABLE = tuple(option for option in OPTIONS if option.writable)
+_SECRETS = tuple(option for option in OPTIONS if option.secret)
 _WHO = ("transport", "traddr", "trsvcid", "subsysnqn", "host_traddr", "host_iface")
-#: Options that only a new connection can change.
-_FIXED = tuple(option for option in OPTIONS if not option.writable and option.name not in _WHO)
-
-
-class Invalid(ValueError):
-    """The description cannot be; each error names the object, the value and the remedy."""
-
-    def __init__(self, found: Sequence[str]) -> None:
-        self.errors = list(found)
-        super().__init__("; ".join(found))
-
-
-@dataclass(frozen=True)
-class Desired:
-    """The host slice: connections by name, who this host is, and the policies."""
-
-    connections: Mapping[str, Mapping[str, Any]]
-    hostnqn: str
-    hostid: str
-    iopolicy: str = ""
-    prune: str = "owned"
-    allow_disruption: tuple[str, ...] = ()
+#: Options that only a new connection can change; duplicate_connect says nothing of a connection that is there.
+_FIXED = tuple(
+    option
+    for option in OPTIONS
+    if not (option.writable or option.secret) and option.name not in (*_WHO, "hostnqn", "hostid", "duplicate_connect")
+)
 
 
 @dataclass
 class Plan:
-    """operations in order; refusals are what must not be done, each with its reason; disconnects are names."""
+    """operations in order; refusals are what must not be done, each with its reason; disconnects are names.
+
+    later: what makes other connections anew, once those of this plan are there again.
+    """
 
     operations: list[Operation] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     disconnects: list[str] = field(default_factory=list)
+    later: list[Operation] = field(default_factory=list)
 
-
-def desired(connections: Sequence[Mapping[str, Any]], hostnqn: str, hostid: str, **policies: Any) -> Desired:
-    """The checked description. Raises Invalid with everything that is wrong."""
-    found = nqn_errors("hostnqn", hostnqn) if hostnqn else []
-    by_name: dict[str, Mapping[str, Any]] = {}
-    for index, connection in enumerate(connections):
-        wrong = errors(connection)
-        found += [f"connections[{index}] ({connection.get('subsysnqn')}): {one}" for one in wrong]
-        if wrong:
-            continue
-        name = name_of(normalise(connection))
-        if name in by_name:
-            found.append(f"connections[{index}] is the connection {name!r} a second time; remove one of the two")
-        by_name[name] = normalise(connection)
-    if found:
-        raise Invalid(found)
-    return Desired(by_name, hostnqn, hostid, **policies)
+    @property
+    def foreseen(self) -> list[str]:
+        """Names of all connections that are taken down, now and later."""
+        return [*self.disconnects, *dict.fromkeys(one.about for one in self.later if one.path != DEVICE and one.path)]
 
 
 def index(nvme: Nvme, hostnqn: str) -> dict[str, Controller]:
-    """This host's controllers by the name of the connection that makes them."""
+    """The controllers by the name of the connection that makes them; of two that are alike, one that is live."""
     return {
-        name_of({key: getattr(one, key) for key in _WHO}): one
-        for one in nvme.controllers
-        if not one.leaving and one.hostnqn == hostnqn
+        name_of(
+            {**{key: getattr(one, key) for key in _WHO}, "hostnqn": "" if one.hostnqn == hostnqn else one.hostnqn}
+        ): one
+        for one in sorted(nvme.controllers, key=lambda one: one.state == "live")
+        if not one.leaving
     }
 
 
@@ -93,12 +68,13 @@ def plan(
     previous: Mapping[str, Mapping[str, Any]],
     users: Callable[[str], list[str]],
     loaded: Callable[[str], bool] = lambda module: True,
+    shown: Callable[[str], Secret] = secret,
 ) -> Plan:
     """The operations from the kernel's controllers to the declared ones: changes, connects, policies, disconnects.
 
     owned: names of connections that earlier descriptions made. previous: the connections last applied, by name; what
     sysfs does not show of a controller is compared with them. users: who uses a namespace, by its device name.
-    loaded: whether a kernel module is there.
+    loaded: whether a kernel module is there. shown: reads a secret of a controller.
     """
     out = Plan()
     found = index(nvme, want.hostnqn)
@@ -108,19 +84,52 @@ def plan(
         if controller is None:
             out.operations += _connect(name, connection, want, loaded, out.operations)
             continue
-        if _fixed_differences(connection, controller, previous.get(name)):
+        before = previous.get(name)
+        secrets, other = _secrets(name, want, controller, before, shown)
+        if other or _fixed_differences(connection, controller, before):
             renewed.append(name)
         else:
-            out.operations += _in_place(name, connection, controller)
-    removed = [
-        name for name in found if name not in want.connections and _prunable(name, found[name], want.prune, owned)
-    ]
+            out.operations += _in_place(name, connection, controller) + secrets
     out.operations += _iopolicy(want, nvme, found)
-    _disconnect(out, removed, renewed, want, nvme, found, users)
-    for name in renewed:
-        if name in out.disconnects:
+    verdict = judge(undeclared(want, found, owned), renewed, want, nvme, found, users)
+    out.refusals, out.disconnects = verdict.refusals, verdict.now
+    out.operations += [_disconnect(name, found[name]) for name in verdict.now]
+    for name in verdict.now:
+        if name in renewed:
             out.operations += _connect(name, want.connections[name], want, loaded, out.operations)
+    for name in verdict.later:
+        anew = _connect(name, want.connections[name], want, loaded, [*out.operations, *out.later])
+        out.later += [_disconnect(name, found[name]), *anew]
     return out
+
+
+def _disconnect(name: str, controller: Controller) -> Operation:
+    return Operation("write", f"{controller.path}/delete_controller", "1", about=name)
+
+
+def _secrets(
+    name: str,
+    want: Desired,
+    controller: Controller,
+    previous: Mapping[str, Any] | None,
+    shown: Callable[[str], Secret],
+) -> tuple[list[Operation], bool]:
+    """What makes a controller's secrets the declared ones, and whether that takes a new connection instead."""
+    out, renew = [], False
+    for option in _SECRETS:
+        wanted, before = want.connections[name].get(option.name), (previous or {}).get(option.name)
+        path = f"{controller.path}/{option.name}"
+        has = shown(path) if wanted else Secret("", False)
+        if has.exposed and has.value != "none":
+            out.append(Operation("chmod", path, "0600", about=name))
+        if has.value.startswith("DHHC-1:"):
+            # Writing back the secrets of before a change that only came half way would lose what has the new ones.
+            if has.value != wanted and not want.restored:
+                out.append(Operation("write", path, str(wanted), about=name, secret=True))
+        elif has.value == "none" or (previous is not None and wanted != before):
+            # The kernel changes a secret of a controller that has one, and gives none to one that was made without.
+            renew = True
+    return out, renew
 
 
 def _connect(
@@ -178,12 +187,6 @@ def _fixed_differences(
     return differing
 
 
-def _prunable(name: str, controller: Controller, prune: str, owned: Sequence[str]) -> bool:
-    if prune == "owned":
-        return name in owned
-    return prune == "all" and controller.cntrltype != "discovery" and controller.subsysnqn != DISCOVERY_NQN
-
-
 def _iopolicy(want: Desired, nvme: Nvme, found: Mapping[str, Controller]) -> list[Operation]:
     if not want.iopolicy:
         return []
@@ -193,35 +196,3 @@ def _iopolicy(want: Desired, nvme: Nvme, found: Mapping[str, Controller]) -> lis
         for one in nvme.subsystems
         if one.subsysnqn in nqns and one.iopolicy and one.iopolicy != want.iopolicy
     ]
-
-
-def _disconnect(
-    out: Plan,
-    removed: Sequence[str],
-    renewed: Sequence[str],
-    want: Desired,
-    nvme: Nvme,
-    found: Mapping[str, Controller],
-    users: Callable[[str], list[str]],
-) -> None:
-    """Add the disconnects that leave every used namespace a path; refuse the others."""
-    going = {found[name].name for name in (*removed, *renewed)}
-    for name in (*removed, *renewed):
-        controller = found[name]
-        others = [one for one in nvme.controllers if one.name not in going]
-        blocked = []
-        for path in controller.paths:
-            if controller.subsysnqn in want.allow_disruption or any(one.reaches(path.namespace) for one in others):
-                continue
-            used = users(path.namespace)
-            if used:
-                blocked.append(f"/dev/{path.namespace} is {', '.join(used)}")
-        if blocked:
-            why = "its options change, which takes a new connection" if name in renewed else "it is no longer declared"
-            out.refusals.append(
-                f"{name} ({controller.name}) would be disconnected, for {why}, but it is the last live path: "
-                f"{'; '.join(blocked)}. Stop using it, or list {controller.subsysnqn} in allow_disruption"
-            )
-            continue
-        out.disconnects.append(name)
-        out.operations.append(Operation("write", f"{controller.path}/delete_controller", "1", about=name))

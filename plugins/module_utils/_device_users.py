@@ -1,18 +1,26 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Note that this module util is PRIVATE to the collection.
-"""Who uses a block device or a partition of it: mounts, swap, device-mapper, md and processes that have it open."""
+"""Who uses a block device or a partition of it.
+
+Mounts, swap, device-mapper, md, loop devices, nvmet, processes that have it open, and whatever else holds the kernel's
+claim: a mount in another mount namespace, a pool of ZFS, bcache, DRBD.
+"""
 
 from __future__ import annotations
 
+import errno
+import glob
 import os
 import re
+from typing import Collection
 
 
-def users(device: str, root: str = "/") -> list[str]:
+def users(device: str, root: str = "/", claims: bool = True) -> list[str]:
     """Every user of a block device, in words a person can act on; empty when nobody does.
 
-    device: the kernel's name, for example C(nvme0n1). root is where / is, for tests.
+    device: the kernel's name, for example C(nvme0n1). root is where / is, for tests. claims: ask for the kernel's claim
+    too, which another program could want at that very moment.
     """
     numbers = {}
     for name in _with_partitions(device, root):
@@ -20,7 +28,9 @@ def users(device: str, root: str = "/") -> list[str]:
         if text:
             numbers[text] = name
     found = [f"held by {holder}" for name in numbers.values() for holder in _holders(name, root)]
-    return found + _mounts(numbers, root) + _swaps(numbers, root) + _processes(numbers, root)
+    found += _mounts(numbers, root) + _swaps(numbers, root) + _kernel(numbers, root) + _processes(numbers, root)
+    # Asked last, for a device whose paths are all away is better not opened.
+    return found or (_claimed(device, root) if claims else [])
 
 
 def _text(path: str) -> str:
@@ -70,6 +80,28 @@ def _swaps(numbers: dict[str, str], root: str) -> list[str]:
     return [f"swap on {path}" for path in paths if os.path.basename(path) in numbers.values()]
 
 
+def _kernel(numbers: dict[str, str], root: str) -> list[str]:
+    """Who has it open inside the kernel, where no process shows it."""
+    loops = glob.glob(os.path.join(root, "sys/block/loop*/loop/backing_file"))
+    served = glob.glob(os.path.join(root, "sys/kernel/config/nvmet/subsystems/*/namespaces/*/device_path"))
+    found = []
+    for paths, what in ((loops, "behind a loop device"), (served, "served by nvmet")):
+        names = {os.path.basename(os.path.realpath(_text(path).strip())) for path in paths}
+        found += [f"{what} ({name})" for name in numbers.values() if name in names]
+    return found
+
+
+def _claimed(device: str, root: str) -> list[str]:
+    # O_EXCL on a block device asks for the claim that mounts, arrays and pools hold on it or on a partition.
+    try:
+        flags = os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK | os.O_CLOEXEC
+        os.close(os.open(os.path.join(root, "dev", device), flags))
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            return ["claimed by something in the kernel, like a pool or a mount of a container"]
+    return []
+
+
 def _processes(numbers: dict[str, str], root: str) -> list[str]:
     found = []
     wanted = {tuple(int(part) for part in number.split(":")) for number in numbers}
@@ -77,16 +109,18 @@ def _processes(numbers: dict[str, str], root: str) -> list[str]:
         if not pid.isdigit():
             continue
         folder = os.path.join(root, "proc", pid, "fd")
-        if any(_number(os.path.join(folder, handle)) in wanted for handle in _list(folder)):
+        if any(_number(os.path.join(folder, handle), numbers.values()) in wanted for handle in _list(folder)):
             name = _text(os.path.join(root, "proc", pid, "comm")).strip()
             found.append(f"open by {name or 'a process'} (pid {pid})")
     return found
 
 
-def _number(link: str) -> tuple[int, int] | None:
+def _number(link: str, names: Collection[str]) -> tuple[int, int] | None:
     try:
-        # Only devices are looked at: a stat of an open file on a dead network file system would hang.
-        if not os.readlink(link).startswith("/dev/"):
+        # Only devices are looked at: a stat of an open file on a dead network file system would hang. A container has
+        # a /dev of its own, whose path is another one here.
+        path = os.readlink(link)
+        if not path.startswith("/dev/") and os.path.basename(path) not in names:
             return None
         device = os.stat(link).st_rdev
     except OSError:

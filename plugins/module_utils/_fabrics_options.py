@@ -9,11 +9,15 @@ Source: drivers/nvme/host/fabrics.c (names, ranges, options of every transport) 
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
+import socket
 from dataclasses import dataclass
 from typing import Any, Mapping
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import malformed
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_names import is_address, is_name
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import HIDDEN
 
 #: Where controllers are asked for.
@@ -27,7 +31,7 @@ _TCP = ("mptcp", "tcp")
 _RECONNECTING = (*_IP, "fc")
 _ALL = tuple(MODULES)
 _NAME = re.compile(r"[A-Za-z0-9_.:\-]{1,63}\Z")
-_SECRET = re.compile(r"DHHC-1:0[0-3]:[A-Za-z0-9+/]+=*:\Z")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 
 
 @dataclass(frozen=True)
@@ -73,25 +77,39 @@ OPTIONS = (
     Option("hdr_digest", "bool", _TCP),
     Option("data_digest", "bool", _TCP),
     Option("disable_sqflow", "bool"),
-    Option("dhchap_secret", "str", secret=True),
+    # The controller's first: each is proven again as soon as it is written, and the last proof is the one of both.
     Option("dhchap_ctrl_secret", "str", secret=True),
+    Option("dhchap_secret", "str", secret=True),
     Option("tls", "bool", ("tcp",)),
     Option("keyring", transports=("tcp",), minimum=1),
     Option("tls_key", transports=("tcp",), minimum=1),
     Option("concat", "bool", ("tcp",)),
+    Option("discovery", "bool"),
+    Option("duplicate_connect", "bool"),
+    Option("hostnqn", "str"),
+    Option("hostid", "str"),
 )
 BY_NAME = {option.name: option for option in OPTIONS}
 
 
 def normalise_address(text: str) -> str:
-    """One spelling of an IP address: compressed, IPv4-mapped IPv6 as IPv4; any other text as it is. Idempotent."""
+    """One spelling of an IP address: compressed, IPv4-mapped IPv6 as IPv4, its zone by name; any other text as it is.
+
+    Idempotent.
+    """
     address, percent, scope = text.partition("%")
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return text
     mapped = getattr(parsed, "ipv4_mapped", None)
-    return str(mapped or parsed) + percent + scope
+    if mapped or parsed.version == 4:
+        return str(mapped or parsed)
+    if scope.isdigit():
+        # A zone that is not an interface here stays as it is; the kernel refuses it.
+        with contextlib.suppress(OSError, OverflowError):
+            scope = socket.if_indextoname(int(scope))
+    return str(parsed) + percent + scope
 
 
 def normalise(connection: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,7 +119,9 @@ def normalise(connection: Mapping[str, Any]) -> dict[str, Any]:
         value = connection.get(option.name)
         if value is None or value == "" or (option.kind == "bool" and not value):
             continue
-        found[option.name] = normalise_address(value) if option.name in ("traddr", "host_traddr") else value
+        found[option.name] = value
+        if option.name in ("traddr", "host_traddr") and isinstance(value, str):
+            found[option.name] = normalise_address(value)
     return found
 
 
@@ -110,7 +130,7 @@ def name_of(connection: Mapping[str, Any]) -> str:
     traddr = str(connection.get("traddr", ""))
     portal = f"[{traddr}]" if ":" in traddr and connection["transport"] in _IP else traddr
     words = [connection["transport"], f"{portal}:{connection.get('trsvcid', '')}".strip(":"), connection["subsysnqn"]]
-    words += [f"{key}={connection[key]}" for key in ("host_traddr", "host_iface") if connection.get(key)]
+    words += [f"{key}={connection[key]}" for key in ("host_traddr", "host_iface", "hostnqn") if connection.get(key)]
     return " ".join(word for word in words if word)
 
 
@@ -149,20 +169,18 @@ def _value_errors(option: Option, value: Any, transport: str) -> list[str]:
 
 
 def _form_errors(name: str, value: Any, shown: str, transport: str) -> list[str]:
-    if name in ("traddr", "host_traddr") and transport in _IP:
-        try:
-            ipaddress.ip_address(value.partition("%")[0])
-        except ValueError:
-            return [f"{name} is {shown}; it must be an IPv4 or IPv6 address"]
+    if name in ("traddr", "host_traddr") and transport in _IP and not (is_address(value) or is_name(value)):
+        return [f"{name} is {shown}; it must be an IPv4 or IPv6 address, or a host name"]
     if name == "trsvcid" and not (value.isascii() and value.isdigit() and 0 < int(value) < 65536):
         return [f"trsvcid is {shown}; it must be a port number, from 1 to 65535"]
-    if name == "subsysnqn":
+    if name in ("subsysnqn", "hostnqn"):
         return nqn_errors(name, value)
+    if name == "hostid" and not _UUID.match(value):
+        return [f"hostid is {shown}; it must be a UUID"]
     if name == "host_iface" and not (_NAME.match(value) and len(value) < 16):
         return [f"host_iface is {shown}; it must be the name of an interface"]
-    if name in ("dhchap_secret", "dhchap_ctrl_secret") and not _SECRET.match(value):
-        return [f"{name} is not a secret in the form DHHC-1:0x:<base64>: (make one with `nvme gen-dhchap-key`)"]
-    return []
+    wrong = malformed(value) if BY_NAME[name].secret else ""
+    return [f"{name} {wrong}"] if wrong else []
 
 
 def nqn_errors(name: str, value: str) -> list[str]:
@@ -196,6 +214,8 @@ def _conflicts(given: Mapping[str, Any]) -> list[str]:
         found.append("concat needs dhchap_secret: the TLS key is derived from it")
     if given.get("concat") and (given.get("tls") or "tls_key" in given):
         found.append("concat excludes tls and tls_key: it derives its own key")
+    if "hostid" in given and "hostnqn" not in given:
+        found.append("hostid is set without hostnqn, and the kernel allows one identifier for a name: set both or none")
     loss, fail = given.get("ctrl_loss_tmo", 600), given.get("fast_io_fail_tmo", -1)
     if isinstance(loss, int) and isinstance(fail, int) and 0 <= loss < fail:
         found.append(f"fast_io_fail_tmo ({fail}) is longer than ctrl_loss_tmo ({loss}); it would never take effect")
@@ -212,7 +232,8 @@ def render(connection: Mapping[str, Any], hostnqn: str, hostid: str, hide: bool 
             words.append(token)
         else:
             words.append(f"{token}={HIDDEN if hide and option.secret else value}")
-    return ",".join([*words, f"hostnqn={hostnqn}", f"hostid={hostid}"])
+    own = {"hostnqn": hostnqn, "hostid": hostid}
+    return ",".join([*words, *(f"{name}={value}" for name, value in own.items() if not connection.get(name))])
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:

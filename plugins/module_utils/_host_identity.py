@@ -55,7 +55,7 @@ def resolve(hostnqn: str, hostid: str, found: Identity, nvme: Nvme) -> Identity:
             "write that name, or disconnect it first"
         )
     kept = found.hostid if nqn == found.hostnqn else ""
-    identifier = (hostid or kept or _derived(nqn)).lower()
+    identifier = (hostid or kept or derived(nqn)).lower()
     others = [one for one in nvme.controllers if not one.leaving and one.hostnqn == nqn and one.hostid != identifier]
     if others:
         raise IdentityRefused(
@@ -88,7 +88,8 @@ def _line(root: str, path: str) -> str:
         return ""
 
 
-def _derived(nqn: str) -> str:
+def derived(nqn: str) -> str:
+    """The identifier that follows from an NQN."""
     # An NQN of the UUID form carries the identifier; of any other a name-based UUID (RFC 9562) is as stable as the NQN.
     carried = nqn.rpartition(":uuid:")[2]
     return carried if _UUID.match(carried) else str(uuid.uuid5(uuid.NAMESPACE_URL, nqn))

@@ -3,7 +3,7 @@
 # Note that this module util is PRIVATE to the collection.
 """Entry point of the node program: converge one slice to what was saved of it, at boot or on an event.
 
-At a shutdown it withdraws the target.
+At a shutdown it gives up dead paths before file systems are unmounted, and withdraws target and host at the end.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import sys
 from typing import Any, Callable, Iterable
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
-    _connections_converge,
+    _host_boot,
+    _host_shutdown,
     _mptcp_watch,
     _nvmet_boot,
     _nvmet_withdraw,
@@ -25,9 +26,10 @@ _DO: dict[str, dict[str, Callable[[dict[str, Any]], Iterable[str]]]] = {
     "converge": {
         "mptcp": _mptcp_watch.boot,
         "target": _nvmet_boot.boot,
-        "host": _connections_converge.boot,
+        "host": _host_boot.boot,
     },
-    "withdraw": {"target": _nvmet_withdraw.withdraw},
+    "release": {"host": _host_shutdown.release},
+    "withdraw": {"target": _nvmet_withdraw.withdraw, "host": _host_shutdown.withdraw},
 }
 
 
@@ -37,7 +39,9 @@ def main(arguments: list[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     converge = commands.add_parser("converge", help="make one slice as it was saved")
     converge.add_argument("slice", choices=_state.SLICES)
-    withdraw = commands.add_parser("withdraw", help="if the machine is shutting down, send hosts to their other paths")
+    release = commands.add_parser("release", help="if the machine is shutting down, give up what has no path left")
+    release.add_argument("slice", choices=sorted(_DO["release"]))
+    withdraw = commands.add_parser("withdraw", help="if the machine is shutting down, leave hosts or targets in order")
     withdraw.add_argument("slice", choices=sorted(_DO["withdraw"]))
     given = parser.parse_args(arguments)
     name = given.slice

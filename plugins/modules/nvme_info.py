@@ -108,6 +108,10 @@ controllers:
     options:
       description: Timeouts in seconds, V(-1) for never.
       type: dict
+    authentication:
+      description: Whose DH-HMAC-CHAP secret it has for a target that asks for it, V(none), that of the V(host), or
+        V(mutual) for that of the target too.
+      type: str
     path:
       description: Its folder in sysfs.
       type: str
@@ -143,11 +147,37 @@ portals:
       type: list
       elements: dict
 subsystems:
-  description: The subsystems, each with C(iopolicy) and its C(namespaces); sizes are in bytes, C(users) says who uses a
-    namespace.
+  description: The subsystems.
   returned: success
   type: list
   elements: dict
+  contains:
+    name:
+      description: The kernel's name.
+      type: str
+      sample: nvme-subsys0
+    subsysnqn:
+      description: NQN of the subsystem.
+      type: str
+    iopolicy:
+      description: How native multipath spreads I/O over its paths, empty without native multipath.
+      type: str
+      sample: queue-depth
+    model:
+      description: Model number.
+      type: str
+    serial:
+      description: Serial number.
+      type: str
+    path:
+      description: Its folder in sysfs.
+      type: str
+    namespaces:
+      description: The block devices, each with C(name), C(nsid), C(uuid), C(nguid), C(wwid), C(size) in bytes and
+        C(users), a sentence for each mount, swap, holder, loop device, nvmet namespace or process that uses it or a
+        partition of it.
+      type: list
+      elements: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Note that this plugin util is PRIVATE to the collection.
-"""The connections of a host, derived from the subsystems of the fabric and the targets that serve them."""
+"""Who connects where, derived from the fabric: connections and discovery addresses of hosts, referrals of targets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric_checks import service_address
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._host_secrets import secrets
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import hostnqn
 
 
@@ -23,20 +24,87 @@ def nvme_connections(
 
     subsystems: as fabric_subsystems describes them; one without C(targets) is served by every target.
     host: inventory name of the host. targets: inventory names of the targets. options: written into every connection.
-    Raises BadFabric for a target without fabric_service_address, UnknownHost for a host without a known NQN.
+    Raises BadFabric for a target without fabric_service_address, UnknownHost for a host without a known NQN, BadSecret.
     """
     own = hostnqn(host, hostvars)
+    authenticated = secrets(host, hostvars)
     return [
         {
             "transport": "mptcp",
             "traddr": service_address(hostvars, target),
             "subsysnqn": subsystem["nqn"],
+            # nvmet asks nobody for a key where anyone is let in.
+            **({} if subsystem.get("allow_any_host") is True else authenticated),
             **options,
         }
         for target in targets
         for subsystem in subsystems
         if target in subsystem.get("targets", [target]) and _allows(subsystem, host, own)
     ]
+
+
+#: Options of a connection that its discovery controller has as well: how, not as whom and not for what.
+_OF_DISCOVERY = (
+    "transport",
+    "trsvcid",
+    "host_traddr",
+    "host_iface",
+    "reconnect_delay",
+    "tos",
+    "hdr_digest",
+    "data_digest",
+)
+
+
+def nvme_discovery(targets: Iterable[str], hostvars: Mapping[str, Any], **options: Any) -> list[dict[str, Any]]:
+    """One discovery controller for each target, at its service address.
+
+    options: as for nvme_connections; those that concern I/O or who the host is are left out.
+    Raises BadFabric for a target without fabric_service_address.
+    """
+    shared = {name: value for name, value in options.items() if name in _OF_DISCOVERY}
+    return [{"transport": "mptcp", "traddr": service_address(hostvars, target), **shared} for target in targets]
+
+
+def nvme_discovered(host: str, hostvars: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+    """The options of connections that discovery logs name: those of derived ones, without what a log says itself.
+
+    Raises BadSecret.
+    """
+    said = ("transport", "traddr", "trsvcid", "subsysnqn", "host_traddr", "host_iface")
+    return {**secrets(host, hostvars), **{name: value for name, value in options.items() if name not in said}}
+
+
+def nvme_referrals(targets: Iterable[str], target: str, hostvars: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A referral to every port of every other target, so that one discovery address is enough.
+
+    A port is what C(nvme_target_ports) of the inventory says, else port 1 at the service address.
+    """
+    return [
+        {
+            "name": f"{other}-{port['portid']}",
+            **{name: port[name] for name in ("trtype", "adrfam", "traddr", "trsvcid", "portid") if name in port},
+        }
+        for other in targets
+        if other != target
+        for port in hostvars[other].get("nvme_target_ports") or [_port(service_address(hostvars, other))]
+        # These two lead nowhere from another machine.
+        if port.get("trtype") not in ("loop", "pci")
+    ]
+
+
+def _port(address: str) -> dict[str, Any]:
+    family = "ipv6" if ":" in address else "ipv4"
+    return {"portid": 1, "trtype": "mptcp", "adrfam": family, "traddr": address, "trsvcid": "4420"}
+
+
+def host_targets(
+    subsystems: Sequence[Mapping[str, Any]], host: str, targets: Iterable[str], hostvars: Mapping[str, Any]
+) -> list[str]:
+    """The targets that let the host in by name or NQN, which are those that have keys of it."""
+    own = hostnqn(host, hostvars)
+    named = [one for one in subsystems if one.get("allow_any_host") is not True and _allows(one, host, own)]
+    return [target for target in targets if any(target in one.get("targets", [target]) for one in named)]
 
 
 def _allows(subsystem: Mapping[str, Any], host: str, own: str) -> bool:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import normalise_address
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_names import is_address
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_counters import FALLBACKS, JOIN_FAILURES, MEANINGS
 
 MIB = 2**20
@@ -31,7 +33,8 @@ def proof(
     Returns table (lines to print), problems (one sentence each, empty when the proof holds) and shares (rail to 0..1).
     """
     problems: list[str] = []
-    portals = sorted({(one["traddr"], str(one["trsvcid"])) for one in planned if one["transport"] == "mptcp"})
+    mptcp = [one for one in planned if one["transport"] == "mptcp"]
+    portals = sorted({(address, str(one["trsvcid"])) for one in mptcp for address in _addresses(one, controllers)})
     lines = [f"{'controller':12}{'transport':11}{'state':8}{'queues':8}address"]
     for one in controllers:
         address = f"{one['traddr']}:{one['trsvcid']} {one['subsysnqn']}"
@@ -94,8 +97,7 @@ def _controllers(host: str, planned: Sequence[Mapping[str, Any]], found: Sequenc
     problems = []
     for want in planned:
         what = f"{host}: controller of {want['subsysnqn']} at {want['traddr']}:{want['trsvcid']}"
-        key = (want["subsysnqn"], want["traddr"], str(want["trsvcid"]))
-        have = [one for one in found if (one["subsysnqn"], one["traddr"], str(one["trsvcid"])) == key]
+        have = [one for one in found if _makes(want, one)]
         if not have:
             problems.append(f"{what} does not exist; is the target up, and may this host connect?")
         for one in have:
@@ -104,6 +106,20 @@ def _controllers(host: str, planned: Sequence[Mapping[str, Any]], found: Sequenc
             if one["state"] != "live":
                 problems.append(f"{what} is {one['state']}, not live")
     return problems
+
+
+def _addresses(want: Mapping[str, Any], controllers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Where a planned connection goes; of a name, where its controller went."""
+    if is_address(want["traddr"]):
+        return [normalise_address(want["traddr"])]
+    return [one["traddr"] for one in controllers if _makes(want, one)]
+
+
+def _makes(want: Mapping[str, Any], one: Mapping[str, Any]) -> bool:
+    """Whether the controller is of the planned connection; which address a name has is the host's to know."""
+    if (want["subsysnqn"], str(want["trsvcid"])) != (one["subsysnqn"], str(one["trsvcid"])):
+        return False
+    return not is_address(want["traddr"]) or normalise_address(want["traddr"]) == one["traddr"]
 
 
 def _of_portal(machine: Mapping[str, Any], portal: tuple[str, str]) -> list[Mapping[str, Any]]:

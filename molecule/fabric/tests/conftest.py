@@ -7,24 +7,22 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
+import sys
 from pathlib import Path
-from typing import Callable
 
 import pytest
-import testinfra
 from testinfra.host import Host
 
-ROOT = Path(__file__).resolve().parents[3]
-LAB_DIR = Path(os.environ["LAB_DIR"])
+sys.path[:0] = [str(Path(__file__).resolve().parents[3] / folder) for folder in ("molecule/shared", "collections")]
+
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import namespace_identifiers  # noqa: E402
+from machines import LAB_DIR, ROOT, boot_id, connect, reboot, until  # noqa: E402
+
+__all__ = ["boot_id", "connect", "reboot", "until"]
 RAILS = ("rail0", "rail1", "rail2", "rail3")
 NQN = "nqn.2026-11.org.example:vol0"
 PORT = 4420
-DEVICE = "/dev/nvme0n1"
-
-
-def connect(name: str) -> Host:
-    return testinfra.get_host(f"ssh://{name}", ssh_config=str(LAB_DIR / "ssh_config"))
+DEVICE = f"/dev/disk/by-id/nvme-uuid.{namespace_identifiers(NQN, 1)['uuid']}"
 
 
 @pytest.fixture(scope="session")
@@ -35,39 +33,6 @@ def target() -> Host:
 @pytest.fixture(scope="session")
 def initiator() -> Host:
     return connect("host1")
-
-
-def boot_id(machine: Host) -> str:
-    """Which boot of the machine answers; empty while it does not."""
-    try:
-        return machine.check_output("cat /proc/sys/kernel/random/boot_id")
-    except RuntimeError:
-        # ssh could not connect.
-        return ""
-
-
-def reboot(*machines: Host) -> None:
-    """Reboot machines at once; returns when the later one answers ssh."""
-    before = [boot_id(machine) for machine in machines]
-    for machine in machines:
-        # Not systemctl reboot itself, which may end the connection before ssh has the answer.
-        machine.check_output("systemd-run --on-active=1 systemctl reboot")
-
-    def all_answer() -> bool:
-        """every machine answers ssh after its reboot"""
-        return all(now not in ("", was) for now, was in zip(map(boot_id, machines), before))
-
-    until(all_answer, 300)
-
-
-def until(condition: Callable[[], bool], seconds: float) -> float:
-    """Seconds until the condition held; fails when it does not within the time."""
-    start = time.monotonic()
-    while True:
-        if condition():
-            return time.monotonic() - start
-        assert time.monotonic() - start < seconds, f"not within {seconds:g} s: {condition.__doc__}"
-        time.sleep(0.5)
 
 
 def subflows(machine: Host) -> dict[str, list[str]]:
@@ -87,8 +52,13 @@ def subflows(machine: Host) -> dict[str, list[str]]:
 
 
 def queues(machine: Host) -> int:
-    """Queues of the controller, the admin queue among them."""
-    return int(machine.check_output("cat /sys/class/nvme/nvme*/queue_count"))
+    """Queues of all controllers, their admin queues and the discovery controller's among them."""
+    return sum(map(int, machine.check_output("cat /sys/class/nvme/nvme*/queue_count").split()))
+
+
+def every(machine: Host, attribute: str) -> set[str]:
+    """What an attribute says of the controllers."""
+    return set(machine.check_output(f"cat /sys/class/nvme/nvme*/{attribute}").split())
 
 
 def namespace_is_served(machine: Host) -> bool:

@@ -5,7 +5,19 @@
 from __future__ import annotations
 
 import pytest
-from conftest import DEVICE, PORT, RAILS, counters, namespace_is_served, queues, rail_bytes, reboot, subflows, until
+from conftest import (
+    DEVICE,
+    PORT,
+    RAILS,
+    counters,
+    every,
+    namespace_is_served,
+    queues,
+    rail_bytes,
+    reboot,
+    subflows,
+    until,
+)
 from testinfra.host import Host
 
 MIB = 2**20
@@ -26,8 +38,9 @@ def test_namespace_is_served_on_every_rail(initiator: Host) -> None:
 
 
 def test_controller_says_mptcp(initiator: Host) -> None:
-    assert initiator.check_output("cat /sys/class/nvme/nvme*/transport") == "mptcp"
-    assert initiator.check_output("cat /sys/class/nvme/nvme*/state") == "live"
+    assert every(initiator, "transport") == {"mptcp"}
+    assert every(initiator, "state") == {"live"}
+    assert every(initiator, "cntrltype") == {"io", "discovery"}
 
 
 def test_each_connection_has_one_subflow_a_rail(initiator: Host) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 NQN = "nqn.2026-11.org.example:vol0"
 HOSTNQN = "nqn.2014-08.org.nvmexpress:uuid:6e3bb9a4-1b1f-4b34-9a53-1a5b7b2f6c01"
 HOSTID = "6e3bb9a4-1b1f-4b34-9a53-1a5b7b2f6c01"
+SECRET = "DHHC-1:01:bm90IGEgcmVhbCBrZXksIG9ubHkgZm9yIGEgdGVzdCHtsmg7:"
 
 
 def write(folder: Path, **attributes: object) -> Path:
@@ -46,6 +47,8 @@ def controller(
         "reconnect_delay": 2,
         "ctrl_loss_tmo": "off",
         "fast_io_fail_tmo": "off",
+        "dhchap_secret": "none",
+        "dhchap_ctrl_secret": "none",
     }
     folder = write(root / f"sys/class/nvme/nvme{number}", **{**attributes, **changed})
     for nsid in namespaces:

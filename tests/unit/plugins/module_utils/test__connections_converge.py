@@ -3,91 +3,29 @@
 
 from __future__ import annotations
 
-import collections
+import base64
 import errno
-import functools
 import json
 import os
+import re
 import shutil
+import threading
+import zlib
 from pathlib import Path
 
 import nvme_tree
 import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _connections_apply,
+    _connections_diff,
+    _connections_round,
+    _connections_saved,
+    _nvme_connect,
+    _state,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_converge as converging
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_identity, _nvme_connect, _nvme_sysfs, _state
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import Invalid
-
-CONNECTION = {"transport": "mptcp", "traddr": "192.0.2.1", "trsvcid": "4420", "subsysnqn": nvme_tree.NQN}
-SECRET = "DHHC-1:00:bm90IGEgcmVhbCBrZXkgYXQgYWxs:"
-CONVERGE = converging.converge
-
-
-class Kernel:
-    """The driver's side: a write to the fabrics device makes a controller in the emulated sysfs, or is refused."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.refuse: dict[str, int] = {}
-        self.asked: list[str] = []
-
-    def connect(self, options: str) -> str:
-        self.asked.append(options)
-        given = dict(word.partition("=")[::2] for word in options.split(","))
-        code = self.refuse.get(given["traddr"])
-        if code:
-            raise _nvme_connect.ConnectFailed(code, "no.", code not in _nvme_connect.TRANSIENT)
-        number = (
-            len(list((self.root / "sys/class/nvme").glob("nvme*"))) if (self.root / "sys/class/nvme").exists() else 0
-        )
-        if not (self.root / "sys/class/nvme-subsystem").exists():
-            nvme_tree.subsystem(self.root)
-        nvme_tree.controller(
-            self.root,
-            number,
-            address=f"traddr={given['traddr']},trsvcid={given['trsvcid']}",
-            hostnqn=given["hostnqn"],
-            hostid=given["hostid"],
-        )
-        return f"nvme{number}"
-
-    def write(self, operation) -> None:
-        path = self.root / operation.path.lstrip("/")
-        assert path.exists() or path.name == "delete_controller", path
-        if path.name == "delete_controller":
-            shutil.rmtree(path.parent)
-        else:
-            path.write_text(operation.value + "\n")
-
-
-@pytest.fixture
-def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
-    """This machine is below tmp_path: its sysfs, its /etc and what we keep."""
-    root = str(tmp_path)
-    found = Kernel(tmp_path)
-    monkeypatch.setattr(converging, "read", functools.partial(_nvme_sysfs.read, root))
-    monkeypatch.setattr(converging, "users", lambda device: [])
-    monkeypatch.setattr(converging, "_loaded", lambda module: True)
-    monkeypatch.setattr(converging, "perform_other", found.write)
-    monkeypatch.setattr(_host_identity, "find", functools.partial(_host_identity.find, root))
-    monkeypatch.setattr(_host_identity, "write", functools.partial(_host_identity.write, root=root))
-    for keeps in (_state.load, _state.save, _state.would_save):
-        monkeypatch.setattr(keeps, "__defaults__", (os.path.join(root, "etc"),))
-    for keeps in (_state.owned, _state.own):
-        monkeypatch.setattr(keeps, "__defaults__", (os.path.join(root, "own"),))
-    monkeypatch.setattr(_state, "lock", functools.partial(_state.lock, os.path.join(root, "lock")))
-    return found
-
-
-def description(*connections: dict, **more: object) -> dict:
-    return {"connections": list(connections) or [CONNECTION], "hostnqn": nvme_tree.HOSTNQN, **more}
-
-
-def run(kernel: Kernel, described: dict, check: bool = False) -> converging.Outcome:
-    return CONVERGE(lambda: described, check, 0.0, functools.partial(_nvme_connect.Connector, ask=kernel.connect))
-
-
-def state(root: Path) -> dict[str, str]:
-    return {str(path): path.read_text() for path in sorted(root.rglob("*")) if path.is_file() and path.name != "lock"}
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
+from emulated_fabrics import CONNECTION, SECRET, Kernel, description, run, state
 
 
 def test_connect_again_and_disconnect(kernel: Kernel, tmp_path: Path) -> None:
@@ -132,62 +70,242 @@ def test_what_fails_is_named_the_others_are_made_and_nothing_is_saved(kernel: Ke
     assert f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}" in _state.owned("host")
 
 
-def test_bad_input_leaves_everything_as_it_is(kernel: Kernel, tmp_path: Path) -> None:
-    before = state(tmp_path)
-    with pytest.raises(Invalid, match="tls is True"):
-        run(kernel, description({**CONNECTION, "tls": True}))
-    assert state(tmp_path) == before
-    assert kernel.asked == []
+BAD = {
+    "tls is True": {"tls": True},
+    "'kato' is no option": {"kato": 5},
+    "checksum is wrong": {"dhchap_secret": SECRET.replace("bm90", "bm91")},
+    "'nowhere.example.org' cannot be resolved": {"traddr": "nowhere.example.org"},
+}
+
+
+@pytest.mark.parametrize(("message", "changed"), BAD.items())
+def test_what_is_wrong_is_told_the_others_are_made_and_nothing_is_lost(
+    kernel: Kernel, message: str, changed: dict
+) -> None:
+    run(kernel, description({**CONNECTION, "traddr": "192.0.2.9"}))
+    described = description({**CONNECTION, **changed}, {**CONNECTION, "traddr": "192.0.2.2"}, prune="all")
+    before = state(kernel.root)
+    with pytest.raises(converging.NotConverged, match=re.escape(message)):
+        run(kernel, described, check=True)
+    assert state(kernel.root) == before
+    with pytest.raises(converging.NotConverged, match=re.escape(message)) as caught:
+        run(kernel, described)
+    assert len(caught.value.errors) == 1
+    assert "connections[0]" in caught.value.errors[0]
+    # It is not known which controller the wrong one was to be, so none is pruned.
+    assert [one.traddr for one in converging.look().controllers] == ["192.0.2.9", "192.0.2.2"]
+
+
+@pytest.mark.parametrize(
+    ("code", "log", "words"),
+    [
+        (errno.EIO, 'Connect Invalid Data Parameter, subsysnqn "vol7"', "serves no such subsystem"),
+        (errno.ECONNREFUSED, "", "nothing listens there"),
+        (errno.EIO, "Connect for subsystem vol0 is not allowed, hostnqn: h", "does not allow this host"),
+        (errno.EKEYREJECTED, "qid 0: authentication failed, error -129", "dhchap_secret must be the dhchap_key"),
+        (errno.ENOKEY, "qid 0: no key", "wants authentication and this connection has no dhchap_secret"),
+    ],
+)
+def test_a_refusal_has_the_kernel_s_reason_and_the_others_are_made(
+    kernel: Kernel, code: int, log: str, words: str
+) -> None:
+    real = kernel.connect
+
+    def connect(options: str) -> str:
+        if "traddr=192.0.2.1," in options:
+            raise _nvme_connect._failed(OSError(code, "x"), [f"nvme nvme0: {log}"] if log else [])
+        return real(options)
+
+    kernel.connect = connect
+    with pytest.raises(converging.NotConverged) as caught:
+        run(kernel, description(CONNECTION, {**CONNECTION, "traddr": "192.0.2.2"}))
+    (error,) = caught.value.errors
+    assert error.startswith(f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}: {errno.errorcode[code]} ")
+    assert words in error
+    assert log in error
+    assert [one.traddr for one in converging.look().controllers] == ["192.0.2.2"]
 
 
 def test_secrets_are_in_no_line_and_no_diff(kernel: Kernel, tmp_path: Path) -> None:
     told = run(kernel, description({**CONNECTION, "dhchap_secret": SECRET}), check=True)
     done = run(kernel, description({**CONNECTION, "dhchap_secret": SECRET}))
     for outcome in (told, done):
-        shown = converging.dump(outcome.before) + converging.dump(outcome.after)
+        shown = _connections_diff.dump(outcome.before) + _connections_diff.dump(outcome.after)
         shown += "".join(operation.line() for operation in outcome.operations)
         assert SECRET not in shown
         assert "********" in shown
     assert f"dhchap_secret={SECRET}" in kernel.asked[0]
-    assert os.stat(tmp_path / "etc/host.json").st_mode & 0o777 == 0o600
+    saved = (tmp_path / "etc/host.json").read_text()
+    assert "DHHC-1" not in saved
+    (key,) = (tmp_path / "etc/keys/host").iterdir()
+    assert SECRET in key.read_text()
+    assert {os.stat(path).st_mode & 0o777 for path in (key, tmp_path / "etc/host.json")} == {0o600}
+    assert os.stat(tmp_path / "sys/class/nvme/nvme0/dhchap_secret").st_mode & 0o777 == 0o600
 
 
-def test_boot_goes_on_until_every_connection_is_made(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+def secret(number: int) -> str:
+    key = bytes([number]) * 32
+    return f"DHHC-1:01:{base64.b64encode(key + zlib.crc32(key).to_bytes(4, 'little')).decode()}:"
+
+
+def with_secret(number: int, *targets: int, **more: object) -> dict:
+    return description(
+        *({**CONNECTION, "traddr": f"192.0.2.{target}", "dhchap_secret": secret(number), **more} for target in targets)
+    )
+
+
+def test_another_secret_is_written_into_live_controllers_one_after_the_other(kernel: Kernel, tmp_path: Path) -> None:
+    run(kernel, with_secret(1, 1, 2))
+    assert not run(kernel, with_secret(1, 1, 2)).changed
+    told = run(kernel, with_secret(2, 1, 2), check=True)
+    done = run(kernel, with_secret(2, 1, 2))
+    lines = [operation.line() for operation in done.operations]
+    assert lines == [f"printf %s '********' > /sys/class/nvme/nvme{number}/dhchap_secret" for number in (0, 1)]
+    assert [operation.line() for operation in told.operations] == lines
+    for number in (0, 1):
+        assert (tmp_path / f"sys/class/nvme/nvme{number}/dhchap_secret").read_text().strip() == secret(2)
+    (key,) = (tmp_path / "etc/keys/host").iterdir()
+    assert secret(2) in key.read_text()
+    assert len(kernel.asked) == 2
+    assert not run(kernel, with_secret(2, 1, 2)).changed
+
+
+def test_a_secret_that_the_target_rejects_is_named_and_the_old_one_stays_saved(kernel: Kernel, tmp_path: Path) -> None:
+    run(kernel, with_secret(1, 1, 2))
+    kernel.rejected.add("nvme0")
+    with pytest.raises(converging.NotConverged) as caught:
+        run(kernel, with_secret(2, 1, 2))
+    (error,) = caught.value.errors
+    assert error.startswith("mptcp 192.0.2.1:4420")
+    assert "the target rejected the new secret" in error
+    assert "qid 0: authentication failed" in error
+    restored = _connections_saved.load(str(tmp_path / "etc"))
+    assert {one["dhchap_secret"] for one in restored["connections"]} == {secret(1)}
+    # The target has the key now: the next run proves it, although sysfs has the secret already.
+    kernel.rejected.clear()
+    run(kernel, with_secret(2, 1, 2))
+    restored = _connections_saved.load(str(tmp_path / "etc"))
+    assert {one["dhchap_secret"] for one in restored["connections"]} == {secret(2)}
+
+
+def test_boot_does_not_write_back_the_secrets_of_before_a_change_that_failed(kernel: Kernel, tmp_path: Path) -> None:
+    run(kernel, with_secret(1, 1, 2))
+    kernel.rejected.add("nvme0")
+    with pytest.raises(converging.NotConverged):
+        run(kernel, with_secret(2, 1, 2))
+    assert not run(kernel, _connections_saved.load(str(tmp_path / "etc"))).operations
+    for number in (0, 1):
+        assert (tmp_path / f"sys/class/nvme/nvme{number}/dhchap_secret").read_text().strip() == secret(2)
+
+
+def test_a_controller_that_is_lost_in_the_window_is_connected_with_the_new_secret(kernel: Kernel) -> None:
+    run(kernel, with_secret(1, 1, 2))
+    write = kernel.authenticate
+
+    def authenticate(controller: Path) -> None:
+        write(controller)
+        if controller.name == "nvme1":
+            shutil.rmtree(controller)
+
+    kernel.authenticate = authenticate
+    kernel.rejected.add("nvme1")
+    run(kernel, with_secret(2, 1, 2))
+    assert f"dhchap_secret={secret(2)}" in kernel.asked[-1]
+    assert len(converging.look().controllers) == 2
+
+
+def test_a_first_secret_takes_a_new_connection_one_path_at_a_time(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_connections_round, "users", lambda device: ["mounted on /srv"])
     run(kernel, description(CONNECTION, {**CONNECTION, "traddr": "192.0.2.2"}))
-    saved = _state.load("host")
-    shutil.rmtree(kernel.root / "sys")
-    kernel.refuse["192.0.2.2"] = errno.ETIMEDOUT
-    slept = []
+    real = kernel.write
 
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        assert [one.traddr for one in converging.look().controllers] == ["192.0.2.1"]
-        if len(slept) == 6:
-            kernel.refuse.clear()
+    def write(operation: object) -> None:
+        live = converging.look().controllers
+        assert not operation.path.endswith("delete_controller") or len(live) == 2
+        real(operation)
 
-    class Events:
-        """A controller goes once; the second wait ends the test."""
+    monkeypatch.setattr(_connections_apply, "perform_other", write)
+    told = run(kernel, with_secret(1, 1, 2), check=True)
+    done = run(kernel, with_secret(1, 1, 2))
+    assert told.disconnects == done.disconnects
+    assert len(done.disconnects) == 2
+    assert [f"dhchap_secret={secret(1)}" in options for options in kernel.asked] == [False, False, True, True]
 
-        waits = 0
 
-        def wait_removed(self) -> str:
-            assert len(converging.look().controllers) == 2
-            self.waits += 1
-            if self.waits == 2:
-                raise KeyboardInterrupt
-            shutil.rmtree(kernel.root / "sys/class/nvme/nvme1")
-            return "nvme1"
+def test_an_option_that_sysfs_does_not_show_is_changed_once(kernel: Kernel) -> None:
+    run(kernel, description({**CONNECTION, "nr_io_queues": 4}))
+    done = run(kernel, description({**CONNECTION, "nr_io_queues": 2}))
+    assert len(done.disconnects) == 1
+    assert len(kernel.asked) == 2
 
-    monkeypatch.setattr(converging.time, "sleep", sleep)
-    monkeypatch.setattr(converging, "Uevents", Events)
-    monkeypatch.setattr(converging, "converge", lambda described, timeout: run(kernel, described()))
-    told: list[str] = []
-    with pytest.raises(KeyboardInterrupt):
-        collections.deque(map(told.append, converging.boot(saved)))
-    assert slept == [2.0, 3.0, 4.5, 6.75, 10.0, 10.0]
-    assert sum(line.startswith("waiting: mptcp 192.0.2.2:4420") for line in told) == 1
-    assert told.count("2 connection(s) as described") == 2
-    assert told.count("nvme1 was removed") == 1
+
+def test_a_key_file_that_others_could_read_holds_back_its_connections_alone(kernel: Kernel, tmp_path: Path) -> None:
+    run(kernel, description(CONNECTION, {**CONNECTION, "traddr": "192.0.2.2", "dhchap_secret": SECRET}))
+    (key,) = (tmp_path / "etc/keys/host").iterdir()
+    key.chmod(0o644)
+    shutil.rmtree(tmp_path / "sys")
+    with pytest.raises(converging.NotConverged, match="has mode 0644"):
+        run(kernel, _connections_saved.load(str(tmp_path / "etc")))
+    assert [one.traddr for one in converging.look().controllers] == ["192.0.2.1"]
+
+
+def test_a_name_is_resolved_at_every_run_and_keeps_its_address_while_it_has_it(kernel: Kernel) -> None:
+    named = description({**CONNECTION, "traddr": "stor1.example.org"})
+    kernel.names["stor1.example.org"] = ["192.0.2.1", "192.0.2.2"]
+    run(kernel, named)
+    assert [one.traddr for one in converging.look().controllers] == ["192.0.2.1"]
+    kernel.names["stor1.example.org"] = ["192.0.2.2", "192.0.2.1"]
+    assert not run(kernel, named).changed
+    assert _state.load("host")["connections"][0]["traddr"] == "stor1.example.org"
+    kernel.names.clear()
+    with pytest.raises(converging.NotConverged, match="cannot be resolved"):
+        run(kernel, named)
+    assert [one.traddr for one in converging.look().controllers] == ["192.0.2.1"]
+    kernel.names["stor1.example.org"] = ["192.0.2.3"]
+    run(kernel, named)
+    assert [one.traddr for one in converging.look().controllers] == ["192.0.2.3"]
+
+
+def test_a_path_that_dies_while_others_are_connected_is_seen_before_one_is_taken_away(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_connections_round, "users", lambda device: ["mounted on /srv"])
+    monkeypatch.setattr(converging, "SCAN", 0.0)
+    run(kernel, description(CONNECTION, {**CONNECTION, "traddr": "192.0.2.2"}))
+    real = kernel.connect
+
+    def connect(options: str) -> str:
+        # It takes a while, and meanwhile the path dies that was to stay; the new one has no namespace yet.
+        (kernel.root / "sys/class/nvme/nvme1/state").write_text("connecting")
+        name = real(options)
+        shutil.rmtree(kernel.root / f"sys/class/nvme/{name}/nvme0c2n1")
+        return name
+
+    kernel.connect = connect
+    with pytest.raises(converging.NotConverged, match="it is the last live path"):
+        run(kernel, description({**CONNECTION, "traddr": "192.0.2.2"}, {**CONNECTION, "traddr": "192.0.2.3"}))
+    assert "nvme0" in [one.name for one in converging.look().controllers]
+
+
+def test_disconnects_run_side_by_side_and_one_that_is_refused_stops_no_other(kernel: Kernel) -> None:
+    both = [{**CONNECTION, "traddr": f"192.0.2.{number}"} for number in (1, 2, 3)]
+    run(kernel, description(*both))
+    meeting = threading.Barrier(3, timeout=10)
+    real = kernel.write
+
+    def write(operation: object) -> None:
+        meeting.wait()
+        if "nvme1/" in operation.path:
+            raise OSError(errno.EPERM, "Operation not permitted")
+        real(operation)
+
+    kernel.write = write
+    with pytest.raises(Refused, match="EPERM") as caught:
+        run(kernel, {**description(), "connections": []})
+    assert len(caught.value.applied) == 2
+    assert [one.name for one in converging.look().controllers] == ["nvme1"]
 
 
 def test_a_disruption_is_allowed_for_one_run(kernel: Kernel) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import nvme_tree
 import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_desired as desiring
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_plan as plans
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import generate
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import normalise
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_reauth import Secret
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import (
     Controller,
     Namespace,
@@ -78,9 +82,9 @@ def planned(
     loaded: bool = True,
     **policies: object,
 ) -> plans.Plan:
-    wanted = plans.desired(want, HOST, "id", **policies)
+    wanted = desiring.desired(want, HOST, "id", **policies)
     names = owned if owned is not None else list(plans.index(nvme, HOST))
-    before = plans.desired(previous if previous is not None else want, HOST, "id").connections
+    before = desiring.desired(previous if previous is not None else want, HOST, "id").connections
     return plans.plan(wanted, nvme, names, before, lambda device: ["mounted on /srv"] * used, lambda module: loaded)
 
 
@@ -185,12 +189,112 @@ def test_iopolicy_of_declared_subsystems_alone() -> None:
     assert lines(found) == [f"printf %s queue-depth > /s/{NQN}0/iopolicy"]
 
 
+def removal(*made: Controller, used: bool = True, want: list[dict] | None = None, **policies: object) -> plans.Plan:
+    return planned(want or [], kernel(*made), used=used, **policies)
+
+
+def test_two_that_are_the_last_paths_together_both_stay() -> None:
+    found = removal(controller(0, connection(1)), controller(1, connection(2)))
+    assert (found.disconnects, len(found.refusals)) == ([], 2)
+    assert all("it is the last live path: /dev/nvme0n1 is mounted on /srv" in one for one in found.refusals)
+    assert removal(controller(0, connection(1)), controller(1, connection(2)), used=False).refusals == []
+    assert removal(controller(0, connection(1)), allow_disruption=(f"{NQN}0",)).disconnects
+
+
+@pytest.mark.parametrize("state", ["inaccessible", "persistent-loss", "change"])
+def test_a_path_that_takes_no_io_is_none(state: str) -> None:
+    away = controller(1, connection(2), paths=(Path("nvme0n1", 1, state),))
+    assert removal(controller(0, connection(1)), away, want=[connection(2)]).refusals
+    taking = controller(1, connection(2), paths=(Path("nvme0n1", 1, "non-optimized"),))
+    assert not removal(controller(0, connection(1)), taking, want=[connection(2)]).refusals
+
+
+@pytest.mark.parametrize("state", ["connecting", "resetting", "deleting", "dead", "new"])
+def test_a_controller_that_is_not_live_is_no_path(state: str) -> None:
+    away = controller(1, connection(2), state=state)
+    found = planned([connection(2)], kernel(controller(0, connection(1)), away), used=True)
+    assert len(found.refusals) == 1
+
+
+def test_a_path_to_another_namespace_of_the_subsystem_is_none() -> None:
+    both = (Path("nvme0n1", 1, "optimized"), Path("nvme0n2", 2, "optimized"))
+    other = controller(1, connection(2), paths=both[:1])
+    assert removal(controller(0, connection(1), paths=both), other, want=[connection(2)]).refusals
+
+
+def test_without_native_multipath_every_controller_has_a_device_of_its_own() -> None:
+    other = controller(1, connection(2), paths=(Path("nvme1n1", 1, ""),))
+    first = controller(0, connection(1), paths=(Path("nvme0n1", 1, ""),))
+    assert removal(first, other, want=[connection(2)]).refusals
+
+
+def test_what_takes_new_connections_is_done_one_path_at_a_time() -> None:
+    made = [connection(target, keep_alive_tmo=5) for target in (1, 2)]
+    want = [connection(target, keep_alive_tmo=9) for target in (1, 2)]
+    nvme = kernel(*(controller(number, one) for number, one in enumerate(made)))
+    found = planned(want, nvme, used=True)
+    assert (len(found.disconnects), len(found.operations), len(found.later), found.refusals) == (1, 2, 2, [])
+    alone = planned(want[:1], kernel(controller(0, made[0])), used=True)
+    assert (alone.disconnects, alone.later, len(alone.refusals)) == ([], [], 1)
+    assert len(planned(want, nvme).disconnects) == 2
+
+
+def test_nothing_is_pruned_while_a_connection_is_wrong() -> None:
+    found = planned(
+        [connection(2, tls=True)], kernel(controller(0, connection(1))), owned=[f"mptcp 192.0.2.1:4420 {NQN}0"]
+    )
+    assert found.operations == []
+
+
+def test_a_host_of_its_own() -> None:
+    own = connection(hostnqn=f"{HOST}2")
+    (name,) = desiring.desired([own], HOST, "id").connections
+    assert name.endswith(f"hostnqn={HOST}2")
+    made = controller(0, connection(), hostnqn=f"{HOST}2")
+    assert planned([own], kernel(made)) == plans.Plan()
+    # Another host's controllers are pruned when they are ours, and by nothing else.
+    assert planned([], kernel(made), owned=[name]).disconnects == [name]
+    assert planned([], kernel(made), owned=[], prune="all").disconnects == []
+    assert [*desiring.desired([connection(hostnqn=HOST)], HOST, "id").connections] == [f"mptcp 192.0.2.1:4420 {NQN}0"]
+    twice = desiring.desired(
+        [connection(hostnqn=f"{HOST}2", hostid="6e3bb9a4-1b1f-4b34-9a53-1a5b7b2f6c01")],
+        HOST,
+        "6e3bb9a4-1b1f-4b34-9a53-1a5b7b2f6c01",
+    )
+    assert "allows one identifier for a name" in twice.failed[0]
+
+
+def test_secrets_are_compared_with_sysfs() -> None:
+    first, second = nvme_tree.SECRET, generate()
+    nvme = kernel(controller(0, connection()))
+
+    def found(shown: str, exposed: bool, **wanted: str) -> plans.Plan:
+        want = desiring.desired([connection(**wanted)], HOST, "id")
+        has = {"dhchap_secret": Secret(shown, exposed), "dhchap_ctrl_secret": Secret("none", exposed)}
+        return plans.plan(
+            want, nvme, [], want.connections, lambda device: [], shown=lambda path: has[path.rpartition("/")[2]]
+        )
+
+    assert found(first, False, dhchap_secret=first).operations == []
+    path = "/sys/class/nvme/nvme0/dhchap_secret"
+    assert lines(found(first, True, dhchap_secret=first)) == [f"chmod 0600 {path}"]
+    assert lines(found(first, True, dhchap_secret=second)) == [
+        f"chmod 0600 {path}",
+        f"printf %s '********' > {path}",
+    ]
+    assert found("none", True, dhchap_secret=first).disconnects
+    assert found(first, False, dhchap_secret=first, dhchap_ctrl_secret=second).disconnects
+    assert second not in repr(found(first, True, dhchap_secret=second))
+
+
 def test_bad_input_is_told_all_at_once() -> None:
-    with pytest.raises(plans.Invalid) as caught:
-        plans.desired([connection(tls=True), connection(1), connection(1), connection(traddr="x")], HOST, "id")
-    assert len(caught.value.errors) == 3
-    assert "connections[0]" in caught.value.errors[0]
-    assert "a second time" in caught.value.errors[1]
+    found = desiring.desired([connection(tls=True), connection(1), connection(1), connection(traddr="-")], HOST, "id")
+    assert len(found.failed) == 3
+    assert "connections[0]" in found.failed[0]
+    assert "a second time" in found.failed[1]
+    assert list(found.connections) == [f"mptcp 192.0.2.1:4420 {NQN}0"]
+    with pytest.raises(desiring.Invalid, match="starts with nqn"):
+        desiring.desired([], "host1", "id")
 
 
 OPTIONS = st.fixed_dictionaries(
@@ -234,12 +338,12 @@ def run(nvme: Nvme, found: plans.Plan, want: plans.Desired) -> Nvme:
     return replace(after, subsystems=tuple(replace(one, iopolicy=policies[one.subsysnqn]) for one in after.subsystems))
 
 
-@given(CONNECTIONS, CONNECTIONS, st.sampled_from(plans.PRUNE), st.sampled_from(["", "round-robin"]))
+@given(CONNECTIONS, CONNECTIONS, st.sampled_from(desiring.PRUNE), st.sampled_from(["", "round-robin"]))
 def test_a_plan_leads_to_what_was_declared_and_the_next_is_empty(
     before: list[dict], after: list[dict], prune: str, iopolicy: str
 ) -> None:
     nvme = kernel(*(controller(number, normalise(one)) for number, one in enumerate(before)))
-    want = plans.desired(after, HOST, "id", prune=prune, iopolicy=iopolicy)
+    want = desiring.desired(after, HOST, "id", prune=prune, iopolicy=iopolicy)
     owned = list(plans.index(nvme, HOST))
     for _ in range(2):
         nvme = run(nvme, plans.plan(want, nvme, owned, {}, lambda device: []), want)
@@ -255,7 +359,7 @@ def test_a_plan_leads_to_what_was_declared_and_the_next_is_empty(
         assert loss < 0 or loss <= options["ctrl_loss_tmo"] < loss + delay
 
 
-@given(CONNECTIONS, CONNECTIONS, st.sampled_from(plans.PRUNE), st.sets(st.integers(0, 5)))
+@given(CONNECTIONS, CONNECTIONS, st.sampled_from(desiring.PRUNE), st.sets(st.integers(0, 5)))
 def test_no_used_namespace_loses_its_last_path(
     before: list[dict], after: list[dict], prune: str, away: set[int]
 ) -> None:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import nvme_tree
 import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _device_users
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_users import users
 
 
@@ -43,6 +46,51 @@ def test_holders_and_swap(root: Path) -> None:
     nvme_tree.write(root / "sys/class/block/nvme0n1p1/holders/md127")
     nvme_tree.write(root / "proc", swaps="Filename Type Size\n/dev/nvme0n1p1 partition 8")
     assert users("nvme0n1", str(root)) == ["held by vg-data (dm-0)", "held by md127", "swap on /dev/nvme0n1p1"]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "held", "found"),
+    [
+        ("sys/block/loop3/loop/backing_file", "/dev/nvme0n1p1", ["behind a loop device (nvme0n1p1)"]),
+        (
+            "sys/kernel/config/nvmet/subsystems/s/namespaces/1/device_path",
+            "/dev/nvme0n1",
+            ["served by nvmet (nvme0n1)"],
+        ),
+        ("sys/block/loop3/loop/backing_file", "/dev/nvme0n11", []),
+    ],
+)
+def test_what_the_kernel_itself_has_open(root: Path, attribute: str, held: str, found: list[str]) -> None:
+    nvme_tree.write((root / attribute).parent, **{(root / attribute).name: held})
+    assert users("nvme0n1", str(root)) == found
+
+
+def test_a_claim_that_nothing_else_shows(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def refuse(path: str, flags: int) -> int:
+        asked.append((path, bool(flags & os.O_EXCL), flags & os.O_ACCMODE))
+        raise OSError(errno.EBUSY, "busy")
+
+    monkeypatch.setattr(_device_users.os, "open", refuse)
+    (claimed,) = users("nvme0n1", str(root))
+    assert "claimed by something in the kernel" in claimed
+    assert asked == [(str(root / "dev/nvme0n1"), True, os.O_RDONLY)]
+    assert users("nvme0n1", str(root), claims=False) == []
+    # What is known to be used is not opened.
+    nvme_tree.write(root / "proc/self", mountinfo="30 21 259:1 / /srv rw - xfs /dev/nvme0n1 rw")
+    assert users("nvme0n1", str(root)) == ["mounted on /srv"]
+    assert len(asked) == 1
+
+
+def test_a_process_of_a_container_with_a_dev_of_its_own(root: Path) -> None:
+    nvme_tree.write(root / "proc/43", comm="postgres")
+    (root / "proc/43/fd").mkdir()
+    (root / "elsewhere").mkdir()
+    (root / "elsewhere/nvme0n1").symlink_to("/dev/null")
+    nvme_tree.write(root / "sys/class/block/nvme0n1", dev="1:3")
+    (root / "proc/43/fd/5").symlink_to(root / "elsewhere/nvme0n1")
+    assert users("nvme0n1", str(root)) == ["open by postgres (pid 43)"]
 
 
 def test_a_process_that_has_it_open(root: Path) -> None:

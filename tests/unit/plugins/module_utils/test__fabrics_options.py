@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import nvme_tree
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _fabrics_options as options
 from hypothesis import given
 from hypothesis import strategies as st
 
 NQN = "nqn.2026-11.org.example:vol0"
-SECRET = "DHHC-1:01:bm90IGEgcmVhbCBrZXksIG9ubHkgYSB0ZXN0IG9uZSEhISEhISE=:"
+SECRET = nvme_tree.SECRET
 GOOD = {"transport": "mptcp", "traddr": "192.0.2.1", "trsvcid": "4420", "subsysnqn": NQN}
 
 
@@ -26,7 +27,8 @@ GOOD = {"transport": "mptcp", "traddr": "192.0.2.1", "trsvcid": "4420", "subsysn
         ({"transport": "fc", "trsvcid": None}, "host_traddr is missing; the transport fc needs it"),
         ({"trsvcid": None}, "trsvcid is missing"),
         ({"traddr": None}, "traddr is missing"),
-        ({"traddr": "target1"}, "traddr is 'target1'; it must be an IPv4 or IPv6 address"),
+        ({"traddr": "-x"}, "traddr is '-x'; it must be an IPv4 or IPv6 address, or a host name"),
+        ({"traddr": "2001:db8:::1"}, "or a host name"),
         ({"traddr": "192.0.2.300"}, "it must be an IPv4 or IPv6 address"),
         ({"trsvcid": "70000"}, "from 1 to 65535"),
         ({"trsvcid": "nvme"}, "it must be a port number"),
@@ -42,6 +44,13 @@ GOOD = {"transport": "mptcp", "traddr": "192.0.2.1", "trsvcid": "4420", "subsysn
         ({"hdr_digest": "yes"}, "must be true or false"),
         ({"ctrl_loss_tmo": 5, "fast_io_fail_tmo": 10}, "longer than ctrl_loss_tmo"),
         ({"dhchap_ctrl_secret": SECRET}, "without dhchap_secret"),
+        ({"hostid": "6e3bb9a4-1b1f-4b34-9a53-1a5b7b2f6c01"}, "hostid is set without hostnqn"),
+        ({"hostnqn": NQN, "hostid": "host1"}, "hostid is 'host1'; it must be a UUID"),
+        ({"hostnqn": "host1"}, "an NQN starts with nqn."),
+        ({"duplicate_connect": "yes"}, "duplicate_connect is 'yes'; it must be true or false"),
+        ({"transport": "loop", "traddr": None, "trsvcid": "4420"}, "trsvcid is '4420', which the transport loop"),
+        ({"transport": "rdma", "hdr_digest": True}, "hdr_digest is True, which the transport rdma does not know"),
+        ({"traddr": "stor1.example.1"}, "it must be an IPv4 or IPv6 address, or a host name"),
         ({"kato": 5}, "'kato' is no option of /dev/nvme-fabrics"),
     ],
 )
@@ -64,6 +73,9 @@ def test_a_malformed_secret_is_refused_and_not_shown() -> None:
         {**GOOD, "transport": "tcp", "tls": True, "tls_key": 7, "keyring": 3},
         {**GOOD, "transport": "tcp", "concat": True, "dhchap_secret": SECRET},
         {"transport": "loop", "subsysnqn": NQN},
+        {**GOOD, "transport": "rdma", "host_traddr": "198.51.100.1", "nr_poll_queues": 2, "tos": 8},
+        {**GOOD, "traddr": "stor1.example.org", "duplicate_connect": True, "discovery": True},
+        {**GOOD, "hostnqn": NQN, "hostid": "6e3bb9a4-1b1f-4b34-9a53-1a5b7b2f6c01", "dhchap_secret": SECRET},
         {"transport": "fc", "traddr": "nn-0x1:pn-0x2", "host_traddr": "nn-0x3:pn-0x4", "subsysnqn": NQN},
     ],
 )
@@ -77,6 +89,8 @@ def test_what_the_kernel_takes_is_accepted(connection: dict) -> None:
         ("2001:DB8:0:0::1", "2001:db8::1"),
         ("::ffff:192.0.2.1", "192.0.2.1"),
         ("fe80::1%rail0", "fe80::1%rail0"),
+        ("fe80::1%1", "fe80::1%lo"),
+        ("fe80::1%999999", "fe80::1%999999"),
         ("192.0.2.1", "192.0.2.1"),
         ("nn-0x1:pn-0x2", "nn-0x1:pn-0x2"),
     ],
@@ -95,6 +109,20 @@ def test_text_for_the_kernel_and_for_people() -> None:
     )
     shown = options.render(connection, "nqn.2026-11.org.example:h", "id", hide=True)
     assert shown == written.replace(SECRET, "********")
+
+
+def test_the_table_has_every_option_of_the_kernel() -> None:
+    # opt_tokens of drivers/nvme/host/fabrics.c, Linux 7.2.
+    tokens = """transport traddr trsvcid nqn queue_size nr_io_queues reconnect_delay ctrl_loss_tmo keep_alive_tmo
+        hostnqn host_traddr host_iface hostid duplicate_connect disable_sqflow hdr_digest data_digest nr_write_queues
+        nr_poll_queues tos keyring tls_key fast_io_fail_tmo discovery dhchap_secret dhchap_ctrl_secret tls concat"""
+    assert sorted(option.token or option.name for option in options.OPTIONS) == sorted(tokens.split())
+
+
+def test_a_host_of_its_own_is_written_in_place_of_the_host_s() -> None:
+    own = {**GOOD, "hostnqn": f"{NQN}-h", "hostid": "id2"}
+    assert options.render(own, "nqn.host", "id1").endswith(f"hostnqn={NQN}-h,hostid=id2")
+    assert options.name_of(own).endswith(f"hostnqn={NQN}-h")
 
 
 def test_a_name_has_everything_that_identifies() -> None:

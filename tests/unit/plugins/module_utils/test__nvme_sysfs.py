@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 
 import nvme_tree
+import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _nvme_report, _nvme_sysfs, _sock_diag
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_reauth import secret
 
 
 def test_nothing_there(tmp_path: Path) -> None:
@@ -79,3 +81,16 @@ def test_report_joins_controllers_with_their_sockets(tmp_path: Path) -> None:
     assert [one["token"] for one in portal["connections"]] == [7]
     assert found["subsystems"][0]["namespaces"][0]["users"] == ["nvme0n1"]
     json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("host", "target", "told"),
+    [("none", "none", "none"), (nvme_tree.SECRET, "none", "host"), (nvme_tree.SECRET, nvme_tree.SECRET, "mutual")],
+)
+def test_report_tells_the_authentication_and_no_secret(tmp_path: Path, host: str, target: str, told: str) -> None:
+    nvme_tree.controller(tmp_path, dhchap_secret=host, dhchap_ctrl_secret=target)
+    found = _nvme_report.report(
+        _nvme_sysfs.read(str(tmp_path)), list, lambda device: [], lambda path: secret(str(tmp_path) + path)
+    )
+    assert found["controllers"][0]["authentication"] == told
+    assert "DHHC-1" not in json.dumps(found)

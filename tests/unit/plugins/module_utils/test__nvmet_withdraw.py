@@ -115,6 +115,6 @@ def test_the_node_program_has_the_command(monkeypatch: pytest.MonkeyPatch, capsy
     assert _node.main(["withdraw", "target"]) == 0
     assert capsys.readouterr().out == "target: True\n"
     with pytest.raises(SystemExit):
-        _node.main(["withdraw", "host"])
+        _node.main(["withdraw", "mptcp"])
     unit = Path(__file__).parents[4] / "roles/nvme_target/files/nvmeof-mptcp-target.service"
     assert "nvmeof-mptcp.pyz withdraw target\n" in unit.read_text()

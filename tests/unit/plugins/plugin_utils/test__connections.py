@@ -4,7 +4,12 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._connections import nvme_connections
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._connections import (
+    nvme_connections,
+    nvme_discovered,
+    nvme_discovery,
+    nvme_referrals,
+)
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import UnknownHost
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._networks import BadFabric
 
@@ -53,3 +58,36 @@ def test_what_cannot_be_known_is_told() -> None:
         derived(subsystem(0, "h1"), targets=("t3",))
     with pytest.raises(UnknownHost, match="the host NQN of 't1' is not known"):
         derived(subsystem(0, "t1"), host="t1")
+
+
+def test_one_discovery_controller_for_each_target_reached_as_its_connections() -> None:
+    found = nvme_discovery(["t1", "t2"], HOSTVARS, trsvcid="4420", transport="tcp", dhchap_secret="x", nr_io_queues=4)
+    assert found == [
+        {"transport": "tcp", "traddr": "192.0.2.1", "trsvcid": "4420"},
+        {"transport": "tcp", "traddr": "192.0.2.2", "trsvcid": "4420"},
+    ]
+    with pytest.raises(BadFabric, match="fabric_service_address of target t3 is missing"):
+        nvme_discovery(["t3"], HOSTVARS)
+
+
+def test_a_target_refers_to_every_port_of_every_other() -> None:
+    port = {"portid": 7, "trtype": "tcp", "adrfam": "ipv6", "traddr": "2001:db8::4", "trsvcid": "4421", "mdts": 5}
+    ports = [port, {**port, "portid": 8, "subsystems": []}, {"portid": 9, "trtype": "loop"}]
+    hostvars = {**HOSTVARS, "t4": {"nvme_target_ports": ports}}
+    found = nvme_referrals(["t1", "t2", "t4"], "t1", hostvars)
+    assert found[0] == {
+        "name": "t2-1", "portid": 1, "trtype": "mptcp", "adrfam": "ipv4", "traddr": "192.0.2.2", "trsvcid": "4420",
+    }  # fmt: skip
+    assert [one["name"] for one in found] == ["t2-1", "t4-7", "t4-8"]
+    assert {name: value for name, value in found[1].items() if name != "name"} == {
+        name: value for name, value in port.items() if name != "mdts"
+    }
+    assert nvme_referrals(["t1"], "t1", HOSTVARS) == []
+
+
+def test_what_logs_name_gets_the_options_and_secrets_of_derived_connections() -> None:
+    secret = "DHHC-1:00:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+KfiaR:"
+    hostvars = {**HOSTVARS, "h3": {"fabric_dhchap_secret": secret}}
+    options = {"transport": "tcp", "trsvcid": "4420", "host_iface": "eth0", "ctrl_loss_tmo": -1}
+    assert nvme_discovered("h3", hostvars, **options) == {"dhchap_secret": secret, "ctrl_loss_tmo": -1}
+    assert nvme_discovered("h1", hostvars, **options) == {"ctrl_loss_tmo": -1}

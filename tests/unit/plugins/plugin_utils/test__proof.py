@@ -201,6 +201,18 @@ def test_controllers_that_are_not_as_planned(controllers: list[dict[str, Any]], 
     assert words in problem
 
 
+@pytest.mark.parametrize("spelling", ["stor1.example.org", "::ffff:10.10.255.1"])
+def test_a_target_by_name_or_in_another_spelling(spelling: str) -> None:
+    planned = [{**PLANNED[0], "traddr": spelling}]
+    assert ready("host1", planned, READY, "abc") == []
+    fabric = machines()
+    result = proof("host1", fabric["host1"]["rails"], planned, CONTROLLERS, fabric)
+    assert result["problems"] == []
+    assert any("10.10.255.1:4420" in line for line in result["table"])
+    [problem] = ready("host1", planned, {**READY, "host1": {**INFO, "controllers": []}}, "abc")
+    assert "does not exist" in problem
+
+
 def test_fabric_that_is_ready() -> None:
     assert ready("host1", PLANNED, READY, "abc") == []
 

@@ -1,0 +1,53 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A scenario's machines, reached as ssh reaches them: no Ansible between a test and the kernel."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Callable
+
+import testinfra
+from testinfra.host import Host
+
+ROOT = Path(__file__).resolve().parents[2]
+LAB_DIR = Path(os.environ["LAB_DIR"])
+
+
+def connect(name: str) -> Host:
+    return testinfra.get_host(f"ssh://{name}", ssh_config=str(LAB_DIR / "ssh_config"))
+
+
+def boot_id(machine: Host) -> str:
+    """Which boot of the machine answers; empty while it does not."""
+    try:
+        return machine.check_output("cat /proc/sys/kernel/random/boot_id")
+    except RuntimeError:
+        # ssh could not connect.
+        return ""
+
+
+def reboot(*machines: Host) -> None:
+    """Reboot machines at once; returns when the later one answers ssh."""
+    before = [boot_id(machine) for machine in machines]
+    for machine in machines:
+        # Not systemctl reboot itself, which may end the connection before ssh has the answer.
+        machine.check_output("systemd-run --on-active=1 systemctl reboot")
+
+    def all_answer() -> bool:
+        """every machine answers ssh after its reboot"""
+        return all(now not in ("", was) for now, was in zip(map(boot_id, machines), before))
+
+    until(all_answer, 300)
+
+
+def until(condition: Callable[[], bool], seconds: float) -> float:
+    """Seconds until the condition held; fails when it does not within the time."""
+    start = time.monotonic()
+    while True:
+        if condition():
+            return time.monotonic() - start
+        assert time.monotonic() - start < seconds, f"not within {seconds:g} s: {condition.__doc__}"
+        time.sleep(0.5)

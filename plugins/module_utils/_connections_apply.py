@@ -1,0 +1,89 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""Performing a plan of connections: what can fail alone fails alone, and what the kernel does side by side runs so."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import itertools
+import os
+from typing import Sequence
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DEVICE
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_connect import (
+    Connector,
+    Failure,
+    explain,
+    perform_other,
+)
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_reauth import Rewriter, is_rewrite
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, Refused, apply
+
+#: Controllers that are disconnected at a time: each waits for its queues, and one of a dead target for its commands.
+TOGETHER = 16
+
+
+def is_connect(operation: Operation) -> bool:
+    return operation.path == DEVICE
+
+
+def is_disconnect(operation: Operation) -> bool:
+    return os.path.basename(operation.path) == "delete_controller"
+
+
+def before_disconnects(operations: Sequence[Operation]) -> list[Operation]:
+    """What a plan does before it takes something away."""
+    return list(itertools.takewhile(lambda one: not is_disconnect(one), operations))
+
+
+def perform(operations: Sequence[Operation], connector: Connector) -> list[Operation]:
+    """Perform in order and return what was done; what a connection alone lacks is in the connector's failures.
+
+    Operations of one kind that follow one another are one batch. Raises Refused for an operation that nobody expects to
+    be refused.
+    """
+    done: list[Operation] = []
+    for kind, group in itertools.groupby(operations, _kind):
+        batch = list(group)
+        if kind == "connect":
+            done += connector.run(batch)
+        elif kind == "disconnect":
+            done += _disconnect(batch)
+        elif kind == "rewrite":
+            done += _rewrite(batch, connector)
+        else:
+            done += apply(batch, explain, perform_other)
+    return done
+
+
+def _kind(operation: Operation) -> str:
+    kinds = {"connect": is_connect, "disconnect": is_disconnect, "rewrite": is_rewrite}
+    return next((kind for kind, fits in kinds.items() if fits(operation)), "")
+
+
+def _disconnect(batch: Sequence[Operation]) -> list[Operation]:
+    done: list[Operation] = []
+    refused: list[Refused] = []
+    with concurrent.futures.ThreadPoolExecutor(min(len(batch), TOGETHER)) as pool:
+        for work in [pool.submit(apply, [one], explain, perform_other) for one in batch]:
+            try:
+                done += work.result()
+            except Refused as error:
+                refused.append(error)
+    if refused:
+        first = refused[0]
+        raise Refused(first.operation, first.code, first.refusal, done) from first
+    return done
+
+
+def _rewrite(batch: Sequence[Operation], connector: Connector) -> list[Operation]:
+    done: list[Operation] = []
+    for name, group in itertools.groupby(batch, lambda one: one.about):
+        of_one = list(group)
+        try:
+            Rewriter(perform_other).rewrite(of_one)
+            done += of_one
+        except OSError as error:
+            connector.failures.append(Failure(name, error, 1))
+    return done

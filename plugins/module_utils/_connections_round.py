@@ -1,0 +1,144 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""What is to be there besides what is: the description, what the discovery logs add to it, and the plan between."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from dataclasses import replace
+from typing import Any, Collection, Mapping, Sequence
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved as keeping
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _discovery, _discovery_options, _host_identity, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_desired import desired, usable
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import Plan, index, plan
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_users import users
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery import Followed
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_log import Entry
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DISCOVERY_NQN, name_of, normalise
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_names import Names
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_reauth import secret
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Controller, Nvme
+
+#: Names of the connections that a discovery log gave, in the file of what is ours beside that of the slice.
+NAMED = "host.discovered"
+
+
+class Round:
+    """One run of converging: what the description declares, looked at again whenever something was connected.
+
+    want: all that is to be there, as of the last plan. followed: what the logs had to do with it. made: the connections
+    that this run made, by name, with all their options.
+    """
+
+    def __init__(
+        self, description: Mapping[str, Any], who: _host_identity.Identity, nvme: Nvme, last: Collection[str]
+    ) -> None:
+        self._description, self._last = description, last
+        discovery = _discovery_options.controllers(description)
+        connections = usable([*description["connections"], *discovery])
+        self._names = Names(connections, [one.traddr for one in nvme.controllers])
+        policies = {
+            "iopolicy": description.get("iopolicy", ""),
+            "prune": description.get("prune", "owned"),
+            "allow_disruption": tuple(description.get("allow_disruption", ())),
+            "restored": description.get("restored", False),
+        }
+        identity = (who.hostnqn, who.hostid, self._names.resolved)
+        self._io = desired(description["connections"], *identity, description.get("failed", ()), **policies)
+        self._discovery = desired(discovery, *identity)
+        wrong = [f"discovery{one[len('connections') :]}" for one in self._discovery.failed]
+        self._declared = replace(
+            self._io,
+            connections={**self._io.connections, **self._discovery.connections},
+            failed=(*self._io.failed, *wrong, *_discovery_options.option_errors(description)),
+        )
+        self.want, self.followed = self._declared, Followed()
+        self.made: dict[str, Mapping[str, Any]] = {}
+        # One reading of a log serves the whole run; a change after it is an event, and the next run.
+        self._logs: dict[str, Sequence[Entry]] = {}
+
+    def plan(self, nvme: Nvme) -> Plan:
+        """Follow the logs and plan."""
+        nvme = self._known(nvme)
+        found, before = index(nvme, self.want.hostnqn), self.followed.gone
+        self.followed = _discovery.follow(
+            self._description, self._declared.connections, found, _state.owned(NAMED), self._read, users
+        )
+        # What this run has disconnected is in no reading any more, and still to be told.
+        earlier = {name: what for name, what in before.items() if name not in self.followed.named}
+        self.followed.gone = {**earlier, **self.followed.gone}
+        wanted = {**self._declared.connections, **self.followed.connections}
+        order = sorted(wanted, key=lambda name: name in self._last)
+        self.want = replace(self._declared, connections={name: wanted[name] for name in order})
+        cached = functools.lru_cache(maxsize=None)(users)
+        previous = {**self._previous(), **self.made}
+        steps = plan(self.want, nvme, _state.owned(keeping.SLICE), previous, cached, _loaded, secret)
+        # A discovery controller has no namespaces to spread I/O over.
+        steps.operations = [one for one in steps.operations if one.about != DISCOVERY_NQN]
+        return steps
+
+    def found(self, nvme: Nvme) -> dict[str, Controller]:
+        """The controllers by the name of their connection."""
+        return index(self._known(nvme), self.want.hostnqn)
+
+    def awaited(self, nvme: Nvme) -> list[str]:
+        """What no event will tell: discovery controllers that are live and gave no log, and what is to be unused."""
+        live = {name for name, one in self.found(nvme).items() if one.state == "live"}
+        unread = [f"{name}: its discovery log" for name in sorted(live & set(self.followed.unread))]
+        return [*unread, *(f"{name}: to be unused" for name in sorted(self.followed.used))]
+
+    def own(self, ahead: bool) -> None:
+        """Write down what is ours: ahead of a change all that was and will be, after it what is."""
+        for kept, names in ((keeping.SLICE, set(self.want.connections)), (NAMED, self.followed.named)):
+            _state.own(kept, sorted({*_state.owned(kept), *names} if ahead else names))
+
+    def saved(self) -> dict[str, Any]:
+        """What boot converges to; what logs name is not part of it."""
+        return {
+            **self._io.saved(),
+            "discovery": [dict(one) for one in self._discovery.declared],
+            "discovered": [_discovery_options.discovered(self._description)],
+            "gone": self._description.get("gone") or _discovery_options.GONE[0],
+            "discovery_interval": self._description.get("discovery_interval") or 0,
+        }
+
+    def _known(self, nvme: Nvme) -> Nvme:
+        """The reading with every discovery controller under the name by which it was asked for.
+
+        A target may give its discovery service a name of its own, which sysfs shows then.
+        """
+        declared = {id(one) for name, one in index(nvme, self.want.hostnqn).items() if name in self.want.connections}
+        controllers = [
+            replace(one, subsysnqn=DISCOVERY_NQN) if one.cntrltype == "discovery" and id(one) not in declared else one
+            for one in nvme.controllers
+        ]
+        return replace(nvme, controllers=tuple(controllers))
+
+    def _read(self, controller: Controller) -> Sequence[Entry]:
+        if controller.name not in self._logs:
+            self._logs[controller.name] = _discovery.kernel_log(controller)
+        return self._logs[controller.name]
+
+    def _previous(self) -> dict[str, Mapping[str, Any]]:
+        """The connections last applied, by name; those whose host name has no address now are left out."""
+        saved = keeping.load(_state.CONFIG_DIR) or {"connections": []}
+        out: dict[str, Mapping[str, Any]] = {}
+        for one in map(normalise, [*saved["connections"], *_discovery_options.controllers(saved)]):
+            with contextlib.suppress(ValueError):
+                resolved = normalise(self._names.resolved(one))
+                out[name_of(resolved)] = resolved
+        # Those that logs gave got the options that were saved for all of them.
+        for name in (set(_state.owned(NAMED)) & self.followed.named) - self.followed.kept:
+            connection = self.want.connections[name]
+            if connection["subsysnqn"] != DISCOVERY_NQN:
+                who = {key: connection[key] for key in _discovery.WHO if key in connection}
+                out.setdefault(name, normalise({**_discovery_options.discovered(saved), **who}))
+        return out
+
+
+def _loaded(module: str) -> bool:
+    return os.path.isdir(f"/sys/module/{module}")

@@ -1,0 +1,182 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""What the discovery logs add to a description: connections to what they name, and what becomes of those that went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Callable, Mapping, Sequence
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _discovery_log
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_log import BadLog, Entry
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_options import GONE, discovered
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import (
+    DISCOVERY_NQN,
+    errors,
+    name_of,
+    normalise,
+)
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_names import is_address
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_admin import discovery_log
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Controller
+
+#: Referrals are followed so far from a declared controller; the specification asks for at least eight levels.
+DEPTH = 8
+_USED = "kept as long as it is used"
+#: What makes a connection the one that it is.
+WHO = ("transport", "traddr", "trsvcid", "subsysnqn", "host_traddr", "host_iface")
+
+Connection = Mapping[str, Any]
+#: Name of a connection, and its controller, to the log.
+ReadLog = Callable[[Controller], Sequence[Entry]]
+
+
+@dataclass
+class Followed:
+    """connections: what to have besides the declared ones, by name; named: all that the logs name or that stays.
+
+    kept: what stays although no log names it, or none could be read: connections as they are, without options.
+    used: those of them that go once they are unused.
+    gone: connections that no log names any more, each with what becomes of it. unread: discovery controllers whose log
+    is not known now, each with the reason; nothing counts as gone meanwhile. ignored: entries that were not followed.
+    """
+
+    connections: dict[str, Connection] = field(default_factory=dict)
+    named: set[str] = field(default_factory=set)
+    kept: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
+    gone: dict[str, str] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+    ignored: dict[str, str] = field(default_factory=dict)
+
+    def notes(self) -> list[str]:
+        """One line for each thing that a person should know."""
+        return [
+            *(f"{name} is in no discovery log any more: {what}" for name, what in self.gone.items()),
+            *(f"{name}: its discovery log is not known: {why}" for name, why in self.unread.items()),
+            *(f"not connected: {entry}: {why}" for entry, why in self.ignored.items()),
+        ]
+
+
+def kernel_log(controller: Controller) -> list[Entry]:
+    """The log of a controller of this machine. Raises OSError or BadLog."""
+    return _discovery_log.read(discovery_log(controller.name))
+
+
+def follow(
+    description: Mapping[str, Any],
+    declared: Mapping[str, Connection],
+    found: Mapping[str, Controller],
+    earlier: Sequence[str],
+    read_log: ReadLog,
+    users: Callable[[str], list[str]],
+) -> Followed:
+    """Read the log of every discovery controller that is live, referrals included, and say what follows.
+
+    declared: connections of the description by name, discovery controllers among them. found: this host's controllers
+    by the name of their connection. earlier: names that logs gave before. users: who uses a namespace, by its name.
+    """
+    out = Followed()
+    options = discovered(description)
+    waiting = [(name, one, 0) for name, one in declared.items() if one["subsysnqn"] == DISCOVERY_NQN]
+    seen = {name for name, _one, _depth in waiting}
+    if not waiting:
+        return out
+    while waiting:
+        name, discovery, depth = waiting.pop(0)
+        for connection in _named(name, discovery, options, found.get(name), read_log, out):
+            other = name_of(connection)
+            refers = connection["subsysnqn"] == DISCOVERY_NQN
+            if refers and (other in seen or depth >= DEPTH):
+                continue
+            out.named.add(other)
+            if other not in declared:
+                out.connections.setdefault(other, connection)
+            if refers:
+                seen.add(other)
+                waiting.append((other, connection, depth + 1))
+    _gone(out, description.get("gone") or GONE[0], declared, found, earlier, users)
+    return out
+
+
+def _named(
+    name: str,
+    discovery: Connection,
+    options: Connection,
+    controller: Controller | None,
+    read_log: ReadLog,
+    out: Followed,
+) -> Sequence[Connection]:
+    """The connections that one log names, or none with the reason in out."""
+    if controller is None or controller.state != "live":
+        out.unread[name] = "it is not connected" if controller is None else f"it is {controller.state}"
+        return []
+    try:
+        entries = read_log(controller)
+    except (OSError, BadLog) as error:
+        out.unread[name] = getattr(error, "strerror", "") or str(error)
+        return []
+    connections = []
+    for entry in entries:
+        if entry.subtype not in (_discovery_log.REFERRAL, _discovery_log.NVM_SUBSYSTEM):
+            continue
+        connection = _connection(entry, discovery, options)
+        wrong = _why_not(entry, discovery) or errors(connection)
+        if wrong:
+            out.ignored[str(entry)] = wrong[0]
+        else:
+            connections.append(normalise(connection))
+    return connections
+
+
+def _connection(entry: Entry, discovery: Connection, options: Connection) -> dict[str, Any]:
+    where = {"transport": entry.transport, "traddr": entry.traddr, "trsvcid": entry.trsvcid}
+    if entry.subtype == _discovery_log.REFERRAL:
+        # Whatever the entry calls it: the kernel takes the well-known name for a discovery controller.
+        return {**discovery, **where, "subsysnqn": DISCOVERY_NQN}
+    return {**options, **where, "subsysnqn": entry.subnqn}
+
+
+def _why_not(entry: Entry, discovery: Connection) -> list[str]:
+    if entry.transport == discovery["transport"]:
+        return [] if is_address(entry.traddr) else [f"its address is {entry.traddr!r}"]
+    # tcp, above all, is used only where the inventory says tcp.
+    return [f"it is in a log that was read over {discovery['transport']}; list a discovery controller of its transport"]
+
+
+def _gone(
+    out: Followed,
+    policy: str,
+    declared: Mapping[str, Connection],
+    found: Mapping[str, Controller],
+    earlier: Sequence[str],
+    users: Callable[[str], list[str]],
+) -> None:
+    """Decide on every connection that a log gave once and none gives now."""
+    for name in earlier:
+        controller = found.get(name)
+        if controller is None or name in declared or name in out.named:
+            continue
+        stays = _stays(controller, policy, bool(out.unread), users)
+        if stays:
+            out.connections[name] = {key: getattr(controller, key) for key in WHO if getattr(controller, key)}
+            out.named.add(name)
+            out.kept.add(name)
+            if stays.startswith(_USED):
+                out.used.add(name)
+        if not out.unread:
+            out.gone[name] = stays or "disconnected"
+
+
+def _stays(controller: Controller, policy: str, unsure: bool, users: Callable[[str], list[str]]) -> str:
+    """Why a connection that has gone from the logs is kept, or an empty text."""
+    if unsure:
+        return "a log is not known"
+    if controller.subsysnqn == DISCOVERY_NQN:
+        return ""
+    if policy != "disconnect":
+        return "kept"
+    users_of = {path.namespace: users(path.namespace) for path in controller.paths}
+    used = [f"/dev/{namespace} is {', '.join(found)}" for namespace, found in users_of.items() if found]
+    return f"{_USED}: {'; '.join(used)}" if used else ""

@@ -1,0 +1,109 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""Keep the connections of this host as they are described, from boot to shutdown, by the kernel's own events.
+
+The kernel removes a controller for good when a target that comes back does not serve its subsystem yet, whatever its
+loss timeout says; and it tells of a changed discovery log, but reads none.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Iterator, Mapping, Sequence
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved as keeping
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_converge import NotConverged, converge
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_watch import ready
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_withdraw import is_shutting_down
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._uevents import Uevents
+
+#: Seconds between two rounds without a playbook while something is missing, from the first to the longest: the target
+#: may be booting too, and a round costs it a few packets. What it answers changes while it boots, which starts again
+#: with the first. An event ends a pause.
+PAUSES = (2.0, 10.0)
+#: Seconds that the boot waits for what comes after the connections, while a target is away.
+BOOT_WAIT = 20.0
+
+
+def boot(description: Mapping[str, Any]) -> Iterator[str]:
+    """Make what is missing until nothing is, then wait for an event, and so on; yields a line for every event.
+
+    Tells systemd that the connections are there, or that it has waited long enough for them. The lock is held during a
+    round alone, and what a playbook saved meanwhile counts from the next.
+    """
+    # However long a round takes that waits for a dead target.
+    limit = threading.Timer(BOOT_WAIT, ready)
+    limit.daemon = True
+    limit.start()
+    keeper, events = Keeper(description), Uevents()
+    while True:
+        yield from keeper.round()
+        if keeper.complete:
+            limit.cancel()
+            ready()
+        happened = events.wait(keeper.pause)
+        yield from happened
+        # What is disconnected for the shutdown must not come back under its file system.
+        while happened and is_shutting_down():
+            yield "the machine is shutting down: nothing is connected any more"
+            happened = events.wait(None)
+        keeper.news = bool(happened)
+
+
+class Keeper:
+    """One round after the other, and what has been said already.
+
+    complete: the last round left nothing to do. pause: seconds until the next without an event, None for no limit.
+    news: something happened since, so that the next round says what came of it.
+    """
+
+    def __init__(self, description: Mapping[str, Any]) -> None:
+        self.complete = False
+        self.pause: float | None = PAUSES[0]
+        self.news = True
+        self._description = description
+        self._missing: list[str] = []
+        self._failed: frozenset[str] = frozenset()
+        self._notes: list[str] = []
+
+    def round(self) -> Iterator[str]:
+        """Converge once; yields what was done, what is missing and what the logs say, each thing once."""
+        try:
+            outcome = converge(lambda: self._saved(), timeout=0.0, last=self._failed)
+        except NotConverged as error:
+            yield from (operation.line() for operation in error.applied)
+            self._failed = error.failed
+            yield from self._note(error.notes)
+            yield from self._wait_for(error.errors)
+        except (Refused, _state.Busy) as error:
+            # A controller that went away between the look and the write, or a long run of a playbook.
+            yield from self._wait_for([str(error)])
+        else:
+            yield from (operation.line() for operation in outcome.operations)
+            yield from self._note(outcome.notes)
+            self._failed = frozenset()
+            if outcome.awaited:
+                yield from self._wait_for(outcome.awaited)
+                return
+            if self.news or outcome.operations or self._missing:
+                yield f"{len(outcome.after['connections'])} connection(s) as described"
+            self._missing, self.complete = [], True
+            # The longest that an event which was lost on its way stays unnoticed.
+            self.pause = self._saved().get("discovery_interval") or None
+
+    def _saved(self) -> Mapping[str, Any]:
+        return keeping.load(_state.CONFIG_DIR) or self._description
+
+    def _wait_for(self, missing: Sequence[str]) -> Iterator[str]:
+        known = list(missing) == self._missing
+        self.pause = min((self.pause or PAUSES[0]) * 1.5, PAUSES[1]) if known else PAUSES[0]
+        if not known:
+            yield from (f"waiting: {line}" for line in missing)
+        self._missing, self.complete = list(missing), False
+
+    def _note(self, notes: Sequence[str]) -> Iterator[str]:
+        yield from (line for line in notes if line not in self._notes)
+        self._notes = list(notes)

@@ -1,0 +1,192 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The driver's side of a host below a folder: controllers, namespaces and discovery logs that answer what is asked."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import shutil
+import socket
+from pathlib import Path
+from typing import Collection
+
+import nvme_tree
+import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _connections_apply,
+    _discovery,
+    _host_identity,
+    _host_names,
+    _nvme_connect,
+    _nvme_reauth,
+    _nvme_sysfs,
+    _state,
+)
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_converge as converging
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_round as rounds
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_log import Entry
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DISCOVERY_NQN
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Controller
+
+CONNECTION = {"transport": "mptcp", "traddr": "192.0.2.1", "trsvcid": "4420", "subsysnqn": nvme_tree.NQN}
+SECRET = nvme_tree.SECRET
+CONVERGE = converging.converge
+DISCOVERY = {"transport": "mptcp", "traddr": "192.0.2.1", "trsvcid": "4420"}
+
+
+class Kernel:
+    """The driver's side: a write to the fabrics device makes a controller in the emulated sysfs, or is refused."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.refuse: dict[str, int] = {}
+        self.asked: list[str] = []
+        self.names: dict[str, list[str]] = {}
+        self.log: list[str] = []
+        self.rejected: set[str] = set()
+        #: What the discovery controller of an address has in its log; OSError to refuse it.
+        self.logs: dict[str, list[Entry] | OSError] = {}
+        self.used: dict[str, list[str]] = {}
+
+    def resolve(self, name: str) -> list[str]:
+        if name not in self.names:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return self.names[name]
+
+    def connect(self, options: str) -> str:
+        self.asked.append(options)
+        given = dict(word.partition("=")[::2] for word in options.split(","))
+        code = self.refuse.get(given["traddr"])
+        if code:
+            raise _nvme_connect.ConnectFailed(code, "no.", code not in _nvme_connect.TRANSIENT)
+        # The kernel takes the lowest number that is free.
+        number = next(one for one in itertools.count() if not (self.root / f"sys/class/nvme/nvme{one}").exists())
+        is_discovery = given["nqn"] == DISCOVERY_NQN
+        nqns = {path.read_text().strip(): int(path.parent.name[len("nvme-subsys") :]) for path in
+                (self.root / "sys/class/nvme-subsystem").glob("*/subsysnqn")}  # fmt: skip
+        if given["nqn"] not in nqns or is_discovery:
+            nvme_tree.subsystem(self.root, number, given["nqn"], () if is_discovery else (1,))
+        nvme_tree.controller(
+            self.root,
+            number,
+            nqns.get(given["nqn"], number),
+            () if is_discovery else (1,),
+            address=f"traddr={given['traddr']},trsvcid={given['trsvcid']}",
+            subsysnqn=given["nqn"],
+            transport=given["transport"],
+            hostnqn=given["hostnqn"],
+            hostid=given["hostid"],
+            dhchap_secret=given.get("dhchap_secret", "none"),
+            dhchap_ctrl_secret=given.get("dhchap_ctrl_secret", "none"),
+            cntrltype="discovery" if is_discovery else "io",
+            kato=given.get("keep_alive_tmo", 5),
+        )
+        return f"nvme{number}"
+
+    def discovery_log(self, controller: Controller) -> list[Entry]:
+        found = self.logs.get(controller.traddr, [])
+        if isinstance(found, OSError):
+            raise found
+        return found
+
+    def write(self, operation) -> None:
+        path = self.root / operation.path.lstrip("/")
+        assert path.exists() or path.name == "delete_controller", path
+        if path.name == "delete_controller":
+            shutil.rmtree(path.parent)
+        elif operation.verb == "chmod":
+            path.chmod(int(operation.value, 8))
+        else:
+            path.write_text(operation.value + "\n")
+        if path.name.startswith("dhchap") and operation.verb == "write":
+            self.authenticate(path.parent)
+
+    def authenticate(self, controller: Path) -> None:
+        """What writing a secret makes the kernel do; the target accepts whoever has its key."""
+        name = controller.name
+        self.log.append(f"nvme {name}: re-authenticating controller")
+        if name in self.rejected:
+            self.log.append(f"nvme {name}: qid 0: authentication failed")
+        else:
+            self.log.append(f"nvme {name}: qid 0: authenticated with hash hmac(sha256) dhgroup null")
+
+    def open_log(self) -> Log:
+        return Log(self)
+
+
+class Log:
+    """The kernel's log from here on."""
+
+    readable = True
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel, self.read = kernel, len(kernel.log)
+
+    def lines(self) -> list[str]:
+        found, self.read = self.kernel.log[self.read :], len(self.kernel.log)
+        return found
+
+    def close(self) -> None:
+        self.read = -1
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    """This machine is below tmp_path: its sysfs, its /etc and what we keep."""
+    root = str(tmp_path)
+    found = Kernel(tmp_path)
+    monkeypatch.setattr(converging, "read", functools.partial(_nvme_sysfs.read, root))
+    monkeypatch.setattr(rounds, "users", lambda device: found.used.get(device, []))
+    monkeypatch.setattr(_discovery, "kernel_log", found.discovery_log)
+    monkeypatch.setattr(rounds, "Names", functools.partial(_host_names.Names, lookup=found.resolve))
+    monkeypatch.setattr(rounds, "_loaded", lambda module: True)
+    monkeypatch.setattr(_connections_apply, "perform_other", lambda operation: found.write(operation))
+    ticks = itertools.count()
+    rewriter = functools.partial(
+        _nvme_reauth.Rewriter,
+        open_log=found.open_log,
+        clock=lambda: float(next(ticks)),
+        sleep=lambda seconds: None,
+        root=root,
+    )
+    monkeypatch.setattr(_connections_apply, "Rewriter", rewriter)
+    monkeypatch.setattr(rounds, "secret", lambda path: _nvme_reauth.secret(root + path))
+    monkeypatch.setattr(_state, "CONFIG_DIR", os.path.join(root, "etc"))
+    monkeypatch.setattr(_host_identity, "find", functools.partial(_host_identity.find, root))
+    monkeypatch.setattr(_host_identity, "write", functools.partial(_host_identity.write, root=root))
+    for keeps in (_state.load, _state.save, _state.would_save):
+        monkeypatch.setattr(keeps, "__defaults__", (os.path.join(root, "etc"),))
+    for keeps in (_state.owned, _state.own):
+        monkeypatch.setattr(keeps, "__defaults__", (os.path.join(root, "own"),))
+    monkeypatch.setattr(_state, "lock", functools.partial(_state.lock, os.path.join(root, "lock")))
+    return found
+
+
+def description(*connections: dict, **more: object) -> dict:
+    return {"connections": list(connections) or [CONNECTION], "hostnqn": nvme_tree.HOSTNQN, **more}
+
+
+def discovering(*addresses: str, **more: object) -> dict:
+    """A description that declares discovery controllers and nothing else."""
+    discovery = [{**DISCOVERY, "traddr": address} for address in addresses]
+    return {**description(discovery=discovery, **more), "connections": []}
+
+
+def entry(nqn: str = nvme_tree.NQN, address: str = "192.0.2.1", **changed: object) -> Entry:
+    given = {"trtype": 4, "subtype": 2, "portid": 1, "traddr": address, "trsvcid": "4420", "subnqn": nqn}
+    return Entry(**{**given, **changed})
+
+
+def referral(address: str, **changed: object) -> Entry:
+    return entry(DISCOVERY_NQN, address, subtype=1, **changed)
+
+
+def run(kernel: Kernel, described: dict, check: bool = False, last: Collection[str] = ()) -> converging.Outcome:
+    connector = functools.partial(_nvme_connect.Connector, ask=kernel.connect)
+    return CONVERGE(lambda: described, check, 0.0, connector, last)
+
+
+def state(root: Path) -> dict[str, str]:
+    return {str(path): path.read_text() for path in sorted(root.rglob("*")) if path.is_file() and path.name != "lock"}

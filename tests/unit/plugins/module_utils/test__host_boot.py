@@ -1,0 +1,215 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The service of a host: from boot on, by events, with a back-off, and silent while nothing happens."""
+
+from __future__ import annotations
+
+import collections
+import errno
+import shutil
+import time
+from typing import Callable
+
+import nvme_tree
+import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_converge as converging
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_boot, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._uevents import LOST
+from emulated_fabrics import (
+    CONNECTION,
+    Kernel,
+    description,
+    discovering,
+    entry,
+    run,
+)
+
+Step = Callable[[], list]
+
+
+class Service:
+    """Runs the service against the emulated kernel; each wait for an event takes the next step, the last ends it."""
+
+    def __init__(self, kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.kernel, self.steps, self.said, self.waits, self.readies = kernel, [], [], [], 0
+        self.stopping = False
+        service = self
+
+        class Events:
+            def wait(self, timeout: float | None) -> list:
+                service.waits.append(timeout)
+                if not service.steps:
+                    raise KeyboardInterrupt
+                return service.steps.pop(0)() or []
+
+        def ready() -> None:
+            self.readies += 1
+
+        def converge(described, timeout, last):
+            return run(kernel, described(), last=last)
+
+        monkeypatch.setattr(_host_boot, "Uevents", Events)
+        monkeypatch.setattr(_host_boot, "ready", ready)
+        monkeypatch.setattr(_host_boot, "converge", converge)
+        monkeypatch.setattr(_host_boot, "is_shutting_down", lambda: self.stopping)
+
+    def run(self, *steps: Step) -> list[str]:
+        self.steps, self.said = list(steps), []
+        with pytest.raises(KeyboardInterrupt):
+            collections.deque(map(self.said.append, _host_boot.boot(_state.load("host"))))
+        return self.said
+
+
+@pytest.fixture
+def service(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> Service:
+    return Service(kernel, monkeypatch)
+
+
+def nothing() -> list:
+    return []
+
+
+def names() -> list[str]:
+    return sorted(one.subsysnqn for one in converging.look().controllers)
+
+
+def test_boot_goes_on_until_every_connection_is_made(service: Service) -> None:
+    kernel = service.kernel
+    run(kernel, description(CONNECTION, {**CONNECTION, "traddr": "192.0.2.2"}))
+    shutil.rmtree(kernel.root / "sys")
+    kernel.refuse["192.0.2.2"] = errno.ETIMEDOUT
+
+    def comes_back() -> list:
+        assert service.readies == 0
+        kernel.refuse.clear()
+        return []
+
+    def is_removed() -> list:
+        assert (service.readies, len(converging.look().controllers)) == (1, 2)
+        shutil.rmtree(kernel.root / "sys/class/nvme/nvme1")
+        return ["nvme1 was removed"]
+
+    told = service.run(*[nothing] * 5, comes_back, is_removed)
+    assert service.waits == [2.0, 3.0, 4.5, 6.75, 10.0, 10.0, None, None]
+    assert sum(line.startswith("waiting: mptcp 192.0.2.2:4420") for line in told) == 1
+    assert told.count("2 connection(s) as described") == 2
+    assert told.count("nvme1 was removed") == 1
+
+
+def test_a_changed_log_is_followed_at_once_and_an_unchanged_one_is_not_mentioned(service: Service) -> None:
+    kernel = service.kernel
+    kernel.logs["192.0.2.1"] = [entry()]
+    run(kernel, discovering("192.0.2.1", discovery_interval=300))
+
+    def changes() -> list:
+        kernel.logs["192.0.2.1"] = [entry(), entry("nqn.2026-11.org.example:vol9")]
+        return ["nvme0 says that its discovery log has changed"]
+
+    told = service.run(changes, nothing, nothing)
+    assert "nqn.2026-11.org.example:vol9" in names()
+    assert service.waits == [300, 300, 300, 300]
+    assert told[0] == "2 connection(s) as described"
+    assert told[1] == "nvme0 says that its discovery log has changed"
+    assert told[2].startswith(
+        "printf %s transport=mptcp,traddr=192.0.2.1,trsvcid=4420,nqn=nqn.2026-11.org.example:vol9"
+    )
+    assert told[3:] == ["3 connection(s) as described"]
+
+
+def test_what_has_gone_is_told_once(service: Service) -> None:
+    kernel = service.kernel
+    kernel.logs["192.0.2.1"] = [entry()]
+    run(kernel, discovering("192.0.2.1"))
+
+    def goes() -> list:
+        kernel.logs["192.0.2.1"] = []
+        return ["nvme0 says that its discovery log has changed"]
+
+    told = service.run(goes, lambda: [LOST], nothing)
+    gone = [line for line in told if "is in no discovery log any more" in line]
+    assert gone == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN} is in no discovery log any more: kept"]
+
+
+def test_what_is_to_go_goes_soon_after_its_last_user(service: Service) -> None:
+    kernel = service.kernel
+    kernel.logs["192.0.2.1"] = [entry()]
+    run(kernel, discovering("192.0.2.1", gone="disconnect", discovery_interval=0))
+    kernel.used["nvme1n1"] = ["mounted on /data"]
+
+    def goes() -> list:
+        kernel.logs["192.0.2.1"] = []
+        return ["nvme0 says that its discovery log has changed"]
+
+    told = service.run(goes, nothing, kernel.used.clear)
+    assert service.waits == [None, 2.0, 3.0, None]
+    assert nvme_tree.NQN not in names()
+    assert sum("kept as long as it is used: /dev/nvme1n1 is mounted on /data" in line for line in told) == 1
+    assert sum(line.endswith("any more: disconnected") for line in told) == 1
+
+
+def test_a_log_that_cannot_be_read_is_tried_again_soon(service: Service) -> None:
+    kernel = service.kernel
+    kernel.logs["192.0.2.1"] = []
+    run(kernel, discovering("192.0.2.1", discovery_interval=0))
+    kernel.logs["192.0.2.1"] = OSError(errno.EIO, "status 0x4002")
+
+    def answers() -> list:
+        kernel.logs["192.0.2.1"] = [entry()]
+        return []
+
+    service.run(nothing, answers)
+    assert service.waits == [2.0, 3.0, None]
+    assert nvme_tree.NQN in names()
+
+
+def test_one_failing_address_does_not_hold_up_what_another_names(service: Service) -> None:
+    kernel = service.kernel
+    kernel.logs["192.0.2.1"] = []
+    run(kernel, discovering("192.0.2.1", "192.0.2.2"))
+    kernel.refuse["192.0.2.2"] = errno.ETIMEDOUT
+    for folder in (kernel.root / "sys/class/nvme").iterdir():
+        if "192.0.2.2" in (folder / "address").read_text():
+            shutil.rmtree(folder)
+
+    def changes() -> list:
+        kernel.logs["192.0.2.1"] = [entry()]
+        kernel.asked.clear()
+        return ["nvme0 says that its discovery log has changed"]
+
+    service.run(changes)
+    assert [("192.0.2.2" in asked) for asked in kernel.asked] == [False, True], "the dead address comes last"
+    assert nvme_tree.NQN in names()
+
+
+def test_nothing_comes_back_while_the_machine_shuts_down(service: Service) -> None:
+    kernel = service.kernel
+    run(kernel, description())
+
+    def is_given_up() -> list:
+        service.stopping = True
+        shutil.rmtree(kernel.root / "sys/class/nvme/nvme0")
+        return ["nvme0 was removed"]
+
+    told = service.run(is_given_up, lambda: ["nvme1 was removed"])
+    assert names() == []
+    assert told[-1] == "the machine is shutting down: nothing is connected any more"
+
+
+def test_the_boot_waits_for_a_dead_target_no_longer_than_it_says(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = service.kernel
+    run(kernel, description())
+    shutil.rmtree(kernel.root / "sys")
+    kernel.refuse["192.0.2.1"] = errno.ETIMEDOUT
+    monkeypatch.setattr(_host_boot, "BOOT_WAIT", 0.0)
+
+    def waits() -> list:
+        for _ in range(1000):
+            if service.readies:
+                break
+            time.sleep(0.01)
+        return []
+
+    service.run(waits)
+    assert service.readies == 1
