@@ -32,7 +32,12 @@ _STATES = 0xFFF & ~(1 << 10 | 1 << 3 | 1 << 6 | 1 << 7)
 
 @dataclass
 class Subflow:
-    """One TCP flow of a connection. Times are microseconds, counts are since it was established."""
+    """One TCP flow of a connection. Counts are since it was established.
+
+    backoffs: how often TCP has doubled its retransmission timeout without an answer; 0 when nothing waits for one.
+    retry_in_ms: when TCP sends again what was not answered, -1 when nothing waits.
+    rate: bytes per second that were delivered when the subflow was last busy.
+    """
 
     local: str
     local_port: int
@@ -45,7 +50,15 @@ class Subflow:
     bytes_sent: int
     bytes_received: int
     retransmissions: int
+    backoffs: int = 0
+    retry_in_ms: int = -1
+    rate: int = 0
     token: int = field(repr=False, default=0)
+
+    @property
+    def stale(self) -> bool:
+        """Whether TCP has waited in vain twice: the far end is silent, and the kernel passes the subflow over."""
+        return self.established and self.backoffs >= 2
 
 
 @dataclass
@@ -123,6 +136,10 @@ def _subflow(message: bytes) -> Subflow | None:
         address_id=mptcp[_ID_LOC][0] if _ID_LOC in mptcp else 0,
         rtt_us=struct.unpack_from("=I", info, 68)[0],
         retransmissions=struct.unpack_from("=I", info, 100)[0],
+        backoffs=info[4],
+        # idiag_timer 1 is the retransmission timer.
+        retry_in_ms=struct.unpack_from("=I", message, 52)[0] if message[2] == 1 and info[4] else -1,
+        rate=struct.unpack_from("=Q", info, 160)[0],
         bytes_received=struct.unpack_from("=Q", info, 128)[0],
         bytes_sent=struct.unpack_from("=Q", info, 200)[0],
         token=struct.unpack("=I", mptcp[_TOKEN_LOC][:4])[0],

@@ -18,8 +18,9 @@ The plan, and what was measured for it in network namespaces (Linux 6.18, four r
 - Not so for IPv6: the kernel takes a neighbour that it is still looking for as alive, and the joins to a silent rail
   keep it looking. New connections that choose the rail time out for as long as it is silent; a link that is down is
   left out. Groups of next hop objects would leave it out, but give every first subflow the address of their first NIC.
-- A join whose neighbour does not answer in time is not tried again: a rail that was away for 3 s was missing from the
-  connections of that time for good with 3 probes, and from none with 10.
+- A join whose neighbour does not answer in time is not tried again by the kernel: the unit does (_mptcp_heal.py). With 60
+  probes instead of 3 it need not, but then a rail without carrier is away for up to 30 s more: TCP does not repeat a
+  packet that still waits for a neighbour.
 - Removing one NIC makes the kernel drop the whole multipath route. Worse-metric routes, one per rail, then carry on.
 - Limits: a subflow that the host lost and the target still holds counts at the target, and the replacement of a first
   subflow counts as an additional one. With N or N - 1 the rail stays lost (join rejected); with 2 N it always healed.

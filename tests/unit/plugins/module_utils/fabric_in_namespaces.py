@@ -176,14 +176,17 @@ class Fabric:
         assert process.stdout.readline() == "ready\n"
         return process.stdout
 
-    def sent(self, target: str) -> list[tuple[str, str]]:
-        """(NIC, address) of what a target has sent since this was asked last."""
-        process = self.serving[target]
+    def ask(self, process: subprocess.Popen[str]) -> Any:
+        """What a program answers to a line on its standard input."""
         assert process.stdin
         assert process.stdout
         process.stdin.write("\n")
         process.stdin.flush()
-        return [(nic, address) for nic, address in json.loads(process.stdout.readline())]
+        return json.loads(process.stdout.readline())
+
+    def sent(self, target: str) -> list[tuple[str, str]]:
+        """(NIC, address) of what a target has sent since this was asked last."""
+        return [(nic, address) for nic, address in self.ask(self.serving[target])]
 
     def connect(self, host: str, service: str, count: int, flows: int) -> list[list[tuple[str, bool]]]:
         """(local address, backup) of every subflow of new connections; waits a while for so many flows of each."""

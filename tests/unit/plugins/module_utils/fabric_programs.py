@@ -72,3 +72,29 @@ for one in kept:
 time.sleep(0.1)
 print(json.dumps(found()))
 """
+
+# Keeps connections busy until it is killed; a line on standard input asks for the subflows of each.
+HOLD = """
+import json, socket, sys, threading, time
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _sock_diag
+address, count, errors, sent = sys.argv[1], int(sys.argv[2]), [], [0]
+def carry(one):
+    try:
+        while True:
+            one.sendall(bytes(100000)); sent[0] += 100000; time.sleep(0.02)
+    except OSError as error:
+        errors.append(str(error))
+def read(one):
+    while one.recv(65536):
+        pass
+for _ in range(count):
+    one = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM, 262)
+    one.settimeout(30); one.connect((address, 4420))
+    for work in (carry, read):
+        threading.Thread(target=work, args=(one,), daemon=True).start()
+print("ready", flush=True)
+for _ in sys.stdin:
+    flows = {one.token: sorted(flow.local for flow in one.subflows if flow.established and not flow.stale)
+             for one in _sock_diag.connections() if one.remote == address and not one.fallback}
+    print(json.dumps({"flows": flows, "errors": errors, "sent": sent[0]}), flush=True)
+"""
