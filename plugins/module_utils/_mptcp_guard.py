@@ -70,6 +70,8 @@ class Guard:
         step = self._healer.step(time.monotonic(), states, usable, self._why)
         yield from step.lines
         if step.rail:
+            if step.lines:
+                yield from self._risen()
             add_again(step.rail)
         self.wake = min(step.wake or SLOW, SILENT if self.silent else SLOW)
 
@@ -88,6 +90,9 @@ class Guard:
                 "new connection can change that, once the cause is gone"
             )
         self._fallen = set(fallen)
+        yield from self._risen()
+
+    def _risen(self) -> Iterator[str]:
         counters = _mptcp_counters.counters()
         for name, meaning in _mptcp_counters.MEANINGS.items():
             by = counters.get(name, 0) - self._counters.get(name, 0)
@@ -108,7 +113,8 @@ class Guard:
             yield f"{rail}: {service} does not answer over it; new connections begin on other rails"
         for service, rail in sorted(self.silent - silent):
             self._healer.answers(rail)
-            yield f"{rail}: {service} answers over it again, or its NIC is gone"
+            if (service, rail) in ways:
+                yield f"{rail}: {service} answers over it again"
         changed, self.silent = silent != self.silent, silent
         if changed:
             _mptcp_converge.converge(None, silent=silent)

@@ -60,6 +60,13 @@ class Subflow:
         """Whether TCP has waited in vain twice: the far end is silent, and the kernel passes the subflow over."""
         return self.established and self.backoffs >= 2
 
+    @property
+    def state(self) -> str:
+        """C(opening), C(stale), C(backup) or C(active)."""
+        if not self.established:
+            return "opening"
+        return "stale" if self.stale else "backup" if self.backup else "active"
+
 
 @dataclass
 class Connection:

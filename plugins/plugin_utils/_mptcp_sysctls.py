@@ -80,7 +80,7 @@ _NEIGHBOUR = {
     "{interface}.base_reachable_time_ms": "2000",
     "{interface}.delay_first_probe_time": "1",
     "{interface}.retrans_time_ms": "500",
-    # Without carrier, IPv4 asks the link for the service address itself, in vain, and TCP does not repeat what waits for
-    # that answer: 1.5 s. A join that fails meanwhile is opened again by the unit (see _mptcp_heal.py).
+    # Without carrier, IPv4 asks the link for the service address itself, in vain, and TCP does not repeat what waits
+    # for that answer: 1.5 s. A join that fails meanwhile is opened again by the unit (see _mptcp_heal.py).
     "{interface}.mcast_solicit": "3",
 }

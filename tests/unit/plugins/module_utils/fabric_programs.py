@@ -14,7 +14,9 @@ print(json.dumps(_mptcp_converge.converge(plan)))
 WATCH = CONVERGE.replace(
     "print(json.dumps(_mptcp_converge.converge(plan)))",
     """
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_watch
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_guard, _mptcp_watch
+# How often it looks when nothing is told.
+_mptcp_guard.SLOW = float((sys.argv[3:] or [_mptcp_guard.SLOW])[0])
 print("ready", flush=True)
 for line in _mptcp_watch.boot(plan):
     print(line, flush=True)

@@ -265,3 +265,10 @@ def test_nothing_is_added_again_that_is_a_connections_last_subflow(fabric: Fabri
         first.stop()
         for rail in (1, 2):
             subprocess.run(["ip", "-n", f"{fabric.prefix}s", "link", "set", f"hr{rail}", "up"], check=True)
+
+
+def test_an_endpoint_that_another_program_deleted_comes_back(fabric: Fabric, load: Load, unit: Unit) -> None:
+    fabric.ip("h", "mptcp endpoint delete id 2")
+    load.wait(ALL)
+    assert "ip mptcp endpoint add 10.10.1.101 dev r1 id 2 subflow" in unit.journal()
+    assert len(json.loads(fabric.ip("h", "-j mptcp endpoint show"))) == RAILS
