@@ -17,8 +17,8 @@ The plan, and what was measured for it in network namespaces (Linux 6.18, four r
   neighbour timers, a quarter of the new connections still failed after 20 s; with those below none did after 6 s.
 - Not so for IPv6: the kernel takes a neighbour that it is still looking for as alive, and the joins to a silent rail
   keep it looking. New connections that choose the rail time out for as long as it is silent; a link that is down is
-  left out. So the unit asks over each rail and withdraws the next hop where nothing answers (_mptcp_reach.py). Groups of
-  next hop objects would leave it out, but give every first subflow the address of their first NIC.
+  left out. So the unit asks over each rail and withdraws the next hop where nothing answers (_mptcp_reach.py). Groups
+  of next hop objects would leave it out, but give every first subflow the address of their first NIC.
 - A join whose neighbour does not answer in time is not tried again by the kernel: the unit does (_mptcp_heal.py). With
   60 probes instead of 3 it need not, but then a rail without carrier is away for up to 30 s more: TCP does not repeat
   a packet that still waits for a neighbour.

@@ -7,9 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_heal import FIRST, GRACE, MOST, MOST_EMPTY, Healer
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_rails import State, planned, states, without
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._sock_diag import Connection, Subflow
+from ansible_collections.nvmeof.mptcp.plugins.modules.mptcp_info import RETURN, shown
 
 USABLE = {"rail0": "eth0", "rail1": "eth1"}
 WHOLE = State(established={1, 2})
@@ -143,3 +145,14 @@ def test_rails_to_each_service() -> None:
     assert [[hop["rail"] for hop in one["nexthops"]] for one in left[:3]] == [["rail1"], ["rail0"], ["rail1"]]
     every = {("10.10.255.1", "rail0"), ("10.10.255.1", "rail1")}
     assert without(description, every) == description
+
+
+def test_what_mptcp_info_shows_of_a_connection() -> None:
+    flows = [flow("a"), flow("b", established=False), flow("c", backoffs=2), flow("d", backup=True)]
+    told = shown(connection(7, *flows), {"rail0": "a", "rail1": "b", "rail2": "x"}, {"a": "eth0"})
+    assert (told["token"], told["planned"], told["missing"]) == (7, ["rail0", "rail1", "rail2"], ["rail1", "rail2"])
+    seen = [(one["interface"], one["rail"], one["state"]) for one in told["subflows"]]
+    assert seen == [("eth0", "rail0", "active"), ("", "rail1", "opening"), ("", "", "stale"), ("", "", "backup")]
+    documented = yaml.safe_load(RETURN)["connections"]["contains"]
+    assert set(told) == set(documented)
+    assert set(told["subflows"][0]) == set(documented["subflows"]["contains"])
