@@ -31,9 +31,14 @@ _ATTR_SADDR4, _ATTR_SADDR6, _ATTR_ERROR = 5, 6, 12
 
 @dataclass
 class Seen:
-    """One burst. network: a NIC, an address or a neighbour changed. closed: why, by local address of a subflow."""
+    """One burst.
+
+    network: a NIC or an address changed. neighbours: one does not answer any more. subflows: one came or went.
+    closed: why a subflow ended, by its local address.
+    """
 
     network: bool = False
+    neighbours: bool = False
     subflows: bool = False
     closed: dict[str, str] = field(default_factory=dict)
 
@@ -72,7 +77,9 @@ class Events:
                     raise
                 data = b""
             if channel is self._network:
-                seen.network = True
+                failed = [kind == _RTM_NEWNEIGH for kind, _payload in _netlink.split(data)]
+                seen.neighbours |= any(failed)
+                seen.network |= not all(failed) or not failed
             else:
                 seen.subflows = True
                 seen.closed.update(closed(data))

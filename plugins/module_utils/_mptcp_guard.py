@@ -63,8 +63,9 @@ class Guard:
         if slow:
             self._slow_at = time.monotonic() + SLOW
             yield from self._told_by_no_event(services, connections)
-        if slow or seen.network or seen.closed or self.silent or not all(state.whole for state in states.values()):
-            yield from self._leave_out(services, usable)
+        whole = all(state.whole for state in states.values())
+        if slow or seen.network or seen.neighbours or seen.closed or self.silent or not whole:
+            yield from self._leave_out(services, usable, slow)
         rails = {endpoint["address"]: endpoint["rail"] for endpoint in description["endpoints"]}
         self._why.update({rails[address]: reason for address, reason in seen.closed.items() if address in rails})
         step = self._healer.step(time.monotonic(), states, usable, self._why)
@@ -100,7 +101,7 @@ class Guard:
                 yield f"{name} rose by {by}: {meaning}"
         self._counters = counters
 
-    def _leave_out(self, services: dict[str, dict[str, str]], usable: dict[str, str]) -> Iterator[str]:
+    def _leave_out(self, services: dict[str, dict[str, str]], usable: dict[str, str], slow: bool) -> Iterator[str]:
         """Take the rails over which a service does not answer out of its multipath route, and put others back."""
         ways = {
             (service, rail): (address, usable[rail])
@@ -116,7 +117,8 @@ class Guard:
             if (service, rail) in ways:
                 yield f"{rail}: {service} answers over it again"
         changed, self.silent = silent != self.silent, silent
-        if changed:
+        # A playbook that ran meanwhile has put them back.
+        if changed or (slow and silent):
             _mptcp_converge.converge(None, silent=silent)
 
 

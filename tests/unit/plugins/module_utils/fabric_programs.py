@@ -91,7 +91,7 @@ def read(one):
         pass
 for _ in range(count):
     one = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM, 262)
-    one.settimeout(30); one.connect((address, 4420))
+    one.settimeout(30); one.connect((address, 4420)); one.settimeout(None)
     for work in (carry, read):
         threading.Thread(target=work, args=(one,), daemon=True).start()
 print("ready", flush=True)
@@ -99,4 +99,15 @@ for _ in sys.stdin:
     flows = {one.token: sorted(flow.local for flow in one.subflows if flow.established and not flow.stale)
              for one in _sock_diag.connections() if one.remote == address and not one.fallback}
     print(json.dumps({"flows": flows, "errors": errors, "sent": sent[0]}), flush=True)
+"""
+
+# Connects to a server that knows no MPTCP, as through a path that takes the options away.
+FALL_BACK = """
+import json, socket, sys
+address = sys.argv[1]
+listener = socket.socket(); listener.bind((address, 4421)); listener.listen()
+print("ready", flush=True)
+one, _peer = listener.accept()
+while one.recv(65536):
+    one.sendall(b"hello")
 """

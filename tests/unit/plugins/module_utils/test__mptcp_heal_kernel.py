@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from fabric_in_namespaces import UNABLE, Fabric, Machine, Topology, run
-from fabric_programs import HOLD, WATCH
+from fabric_programs import FALL_BACK, HOLD, WATCH
 
 pytestmark = pytest.mark.skipif(bool(UNABLE), reason=UNABLE)
 
@@ -51,8 +51,8 @@ def fabric(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fabric]:
 class Unit:
     """The unit of the host, and what it said since its start, each line with its time."""
 
-    def __init__(self, fabric: Fabric) -> None:
-        self._stream = fabric.start("h", WATCH, str(fabric.folder / "h"), json.dumps(fabric.plan("h")))
+    def __init__(self, fabric: Fabric, *slow: str) -> None:
+        self._stream = fabric.start("h", WATCH, str(fabric.folder / "h"), json.dumps(fabric.plan("h")), *slow)
         self.process = fabric.started[-1]
         self._lines: queue.Queue[tuple[float, str]] = queue.Queue()
         self.said: list[tuple[float, str]] = []
@@ -273,3 +273,24 @@ def test_an_endpoint_that_another_program_deleted_comes_back(fabric: Fabric, loa
     while "ip mptcp endpoint add 10.10.1.101 dev r1 id 2 subflow" not in unit.journal():
         time.sleep(0.1)
     assert len(json.loads(fabric.ip("h", "-j mptcp endpoint show"))) == RAILS
+
+
+def test_a_fallback_is_told(fabric: Fabric) -> None:
+    """The kernel tells of none, so the unit looks; here every second."""
+    fabric.start("t", FALL_BACK, SERVICE)
+    unit = Unit(fabric, "1")
+    program = (
+        f'import socket, time; one = socket.socket(2, 1, 262); one.connect(("{SERVICE}", 4421)); '
+        'print("ready", flush=True)\nwhile True: one.sendall(b"hello"); one.recv(100); time.sleep(0.1)'
+    )
+    fabric.start("h", program)
+    client = fabric.started[-1]
+    try:
+        start = time.monotonic()
+        while "MPCapableFallbackSYNACK rose by 1: the peer answered" not in unit.journal():
+            assert time.monotonic() - start < HEALED, unit.journal()
+            time.sleep(0.1)
+        assert unit.journal().count(f"the connection to {SERVICE}:4421 fell back to plain TCP") == 1
+    finally:
+        client.kill()
+        unit.stop()
