@@ -57,10 +57,7 @@ def of_services(services: dict[str, dict[str, str]], connections: list[Connectio
         one
         for one in connections
         # The kernel opens no subflow before the peer has answered over the first one.
-        if one.remote in services
-        and one.established
-        and not one.fallback
-        and any(f.bytes_received for f in one.subflows)
+        if one.remote in services and one.established and not one.fallback and one.bytes_acked + one.bytes_received
     ]
 
 

@@ -70,7 +70,10 @@ class Subflow:
 
 @dataclass
 class Connection:
-    """One MPTCP connection; token is the kernel's name for it. A fallback is a single plain TCP flow."""
+    """One MPTCP connection; token is the kernel's name for it. A fallback is a single plain TCP flow.
+
+    bytes_acked, bytes_received: since it was made, over all its subflows, also those that are gone.
+    """
 
     token: int
     local: str
@@ -79,6 +82,8 @@ class Connection:
     remote_port: int
     established: bool
     fallback: bool
+    bytes_acked: int = 0
+    bytes_received: int = 0
     subflows: list[Subflow] = field(default_factory=list)
 
 
@@ -128,7 +133,9 @@ def _connection(message: bytes) -> Connection | None:
     if info is None or len(info) < 16:
         return None
     flags, token = struct.unpack_from("=II", info, 8)
-    return Connection(token=token, fallback=bool(flags & _FLAG_FALLBACK), **_common(message))
+    received, acked = struct.unpack_from("=QQ", info.ljust(80, b"\0"), 64)
+    fallback = bool(flags & _FLAG_FALLBACK)
+    return Connection(token=token, fallback=fallback, bytes_acked=acked, bytes_received=received, **_common(message))
 
 
 def _subflow(message: bytes) -> Subflow | None:

@@ -60,6 +60,12 @@ connections:
     fallback:
       description: Whether the connection fell back to plain TCP and uses one path.
       type: bool
+    bytes_acked:
+      description: Bytes that the peer has acknowledged since the connection was made, over all its subflows.
+      type: int
+    bytes_received:
+      description: Bytes received since the connection was made, over all its subflows.
+      type: int
     planned:
       description:
         - Rails on which the connection should have a subflow; empty for one that is not to a target of the saved

@@ -51,7 +51,7 @@ def io(initiator: Host) -> Iterator[dict[str, float]]:
     found: dict[str, float] = {}
     initiator.check_output(
         f"rm -f {_FIO}; systemd-run -q --unit heal-io -p StandardOutput=file:{_FIO} fio --name=heal "
-        f"--filename={DEVICE} --rw=randwrite --bs=128k --size=256m --iodepth=32 --ioengine=libaio --direct=1 "
+        f"--filename={DEVICE} --rw=randwrite --bs=128k --size=256m --iodepth=16 --ioengine=libaio --direct=1 "
         "--time_based --runtime=3600 --verify=crc32c --verify_backlog=256 --verify_fatal=1 --output-format=json"
     )
     try:
@@ -68,12 +68,18 @@ def io(initiator: Host) -> Iterator[dict[str, float]]:
     found["stall"] = max(job[what]["lat_ns"]["max"] for what in ("read", "write")) / 1e9
 
 
+def shape(machine: Host) -> None:
+    """Rails so slow that they, and not an emulated CPU, bound the bandwidth that is compared."""
+    words = "root tbf rate 20mbit burst 64kb latency 50ms"
+    machine.check_output(" && ".join(f"tc qdisc replace dev {rail} {words}" for rail in RAILS))
+
+
 def identity(initiator: Host) -> tuple[str, frozenset[str]]:
     """What a reconnect would change: the controller's cntlid and the tokens of its connections."""
     return initiator.check_output("cat /sys/class/nvme/nvme*/cntlid"), frozenset(machines.subflows(initiator))
 
 
-def bandwidth(initiator: Host, seconds: float = 8.0) -> float:
+def bandwidth(initiator: Host, seconds: float = 10.0) -> float:
     """Bytes per second of all rails together, by the counters of the NICs and the machine's own clock."""
     names = " ".join(f"/sys/class/net/{rail}/statistics/{way}_bytes" for rail in RAILS for way in ("rx", "tx"))
     read = f"cut -d' ' -f1 /proc/uptime; cat {names}"

@@ -29,6 +29,7 @@ from conftest import (
     mend,
     monitor,
     reset,
+    shape,
 )
 from testinfra.host import Host
 
@@ -48,6 +49,12 @@ ALL = [
     for seconds, again in ((20, False), (45, False), (8, True))
     for rail in range(len(RAILS))
 ] + [(how, 20, False, (0, 1, 2)) for how in ("carrier", "silent")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shaped(initiator: Host, target: Host) -> None:
+    for machine in (initiator, target):
+        shape(machine)
 
 
 def whole(initiator: Host) -> float:
@@ -133,6 +140,7 @@ def test_a_nic_that_is_unplugged_and_plugged_in(initiator: Host) -> None:
         device = {"driver": "virtio-net-pci", "netdev": "rail1", "id": "nic-rail1", "romfile": ""}
         monitor("host1", "device_add", **device, mac=nic["mac"], addr=f"{8 + place:#x}")
         machines.until(there, 20)
+        shape(initiator)
         taken = whole(initiator)
         time.sleep(max(HEALED - taken, 0))
         after = bandwidth(initiator)

@@ -103,7 +103,7 @@ def flow(local: str, **values: Any) -> Subflow:
 
 def connection(token: int, *flows: Subflow, **values: Any) -> Connection:
     shown = {"local": "a", "local_port": 1, "remote": "10.10.255.1", "remote_port": 4420, "established": True}
-    return Connection(token=token, subflows=list(flows), **{**shown, "fallback": False, **values})
+    return Connection(token=token, subflows=list(flows), **{**shown, "fallback": False, "bytes_acked": 1, **values})
 
 
 def test_state_of_each_rail() -> None:
@@ -117,7 +117,7 @@ def test_state_of_each_rail() -> None:
             connection(4, flow("a"), flow("b", backoffs=2)),
             connection(5, flow("b"), fallback=True),
             connection(6, flow("b"), established=False),
-            connection(7, flow("b", bytes_received=0)),
+            connection(7, flow("b"), bytes_acked=0),
             connection(8, flow("b"), remote="203.0.113.1"),
         ],
     )

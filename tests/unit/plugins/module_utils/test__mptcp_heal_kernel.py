@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -294,3 +295,28 @@ def test_a_fallback_is_told(fabric: Fabric) -> None:
     finally:
         client.kill()
         unit.stop()
+
+
+def test_every_rail_in_turn_with_ipv6(tmp_path: Path) -> None:
+    """In the end no connection has a subflow that it began with."""
+    rails = range(1, 3)
+    addresses = [f"2001:db8:{rail}::101" for rail in rails]
+    machines = {
+        name: Machine({f"r{rail}": [(f"switch{rail}", f"2001:db8:{rail}::{number}/64")] for rail in rails}, service)
+        for name, number, service in (("t", 1, "2001:db8:ff::1"), ("h", 101, ""))
+    }
+    networks = [{"name": f"rail{rail}", "cidr": f"2001:db8:{rail}::/64"} for rail in rails]
+    fabric = Fabric(Topology(networks, machines), tmp_path)
+    try:
+        fabric.make()
+        unit, load = Unit(fabric), Load(fabric, "2001:db8:ff::1")
+        load.wait(addresses)
+        tokens = set(load.look()["flows"])
+        for address in (*addresses, addresses[0]):
+            run("ip", "netns", "exec", f"{fabric.prefix}h", "ss", "-K", "src", address, "dport", "4420")
+            time.sleep(0.2)
+            load.wait(addresses)
+        assert set(load.look()["flows"]) == tokens
+        assert unit.journal().count("adding its endpoint again") == 3
+    finally:
+        fabric.remove()
