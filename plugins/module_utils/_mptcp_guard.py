@@ -119,7 +119,7 @@ class Guard:
         changed, self.silent = silent != self.silent, silent
         # A playbook that ran meanwhile has put them back.
         if changed or (slow and silent):
-            _mptcp_converge.converge(None, silent=silent)
+            yield from _mptcp_converge.converge(None, silent=silent)["plan"]
 
 
 def add_again(rail: str) -> None:

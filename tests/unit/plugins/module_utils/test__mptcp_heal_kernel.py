@@ -313,7 +313,7 @@ def test_every_rail_in_turn_with_ipv6(tmp_path: Path) -> None:
         load.wait(addresses)
         tokens = set(load.look()["flows"])
         for address in (*addresses, addresses[0]):
-            run("ip", "netns", "exec", f"{fabric.prefix}h", "ss", "-K", "src", address, "dport", "4420")
+            run("ip", "netns", "exec", f"{fabric.prefix}h", "ss", "-K", "src", f"[{address}]", "dport", "4420")
             time.sleep(0.2)
             load.wait(addresses)
         assert set(load.look()["flows"]) == tokens
