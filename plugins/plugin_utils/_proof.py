@@ -211,7 +211,7 @@ def _cause(host: str, rail: Mapping[str, Any], machines: Mapping[str, Mapping[st
         return "; ".join(dict.fromkeys(failed))
     return (
         f"endpoint and NICs are in place, so {host} and the target cannot reach each other over {rail['cidr']}, or "
-        f"something on the way refuses the subflow: journalctl -u nvmeof-mptcp-network on {host} has what was tried"
+        f"the subflow is reset or refused: journalctl -u nvmeof-mptcp-network on {host} has what was tried"
     )
 
 
