@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -27,6 +28,8 @@ UNABLE = (
     or subprocess.run(["unshare", "--net", "ip", "link", "add", "type", "veth"], capture_output=True).returncode != 0
     else ""
 )
+#: Two fabrics can be there at once.
+_NUMBERS = itertools.count()
 
 
 @dataclass
@@ -66,7 +69,7 @@ class Fabric:
     def __init__(self, topology: Topology, folder: Path) -> None:
         self.topology = topology
         self.folder = folder
-        self.prefix = f"plan-{os.getpid()}-"
+        self.prefix = f"plan-{os.getpid()}-{next(_NUMBERS)}-"
         self.spaces = ["s", *topology.machines, *topology.routers]
         self.plans: dict[str, dict[str, Any]] = {}
         self.started: list[subprocess.Popen[str]] = []
