@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from typing import Any
+from typing import Any, Iterable
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_actual, _mptcp_plan, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_locate import locate
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_rails import without
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, apply
 
 SLICE = "mptcp"
@@ -48,11 +49,14 @@ def explain(operation: Operation, error: OSError) -> str | None:
     return None
 
 
-def converge(wanted: dict[str, Any] | None, check: bool = False) -> dict[str, Any]:
+def converge(
+    wanted: dict[str, Any] | None, check: bool = False, silent: Iterable[tuple[str, str]] = ()
+) -> dict[str, Any]:
     """Make the network as described, or with check say what that would take.
 
     wanted: what the filter P(nvmeof.mptcp.mptcp_plan#filter) returns; None for what was saved, read under the lock, so
     that an event never brings back what a playbook is just replacing.
+    silent: (service address, rail) where a multipath route has no next hop, so that no connection begins there.
     Returns the result of M(nvmeof.mptcp.mptcp_endpoints). A rail without a usable NIC holds up no other; it is named in
     C(missing). Raises OSError, TooManyRails, Refused, NotConverged.
     """
@@ -62,13 +66,13 @@ def converge(wanted: dict[str, Any] | None, check: bool = False) -> dict[str, An
         if description is None:
             raise FileNotFoundError(f"nothing was saved as {_state.CONFIG_DIR}/{SLICE}.json: run the role mptcp")
         owned = _state.owned(SLICE)
-        actual, plan = _plan(description, owned)
+        actual, plan = _plan(description, owned, silent)
         _probe_limit(description, plan)
         saves = wanted is not None and (
             _state.would_save(SLICE, description) or sorted(owned) != sorted(_mptcp_plan.names(description))
         )
         if not check:
-            _apply(description, plan, owned, save=wanted is not None)
+            _apply(description, plan, owned, silent, save=wanted is not None)
     found, problems = locate(description["rails"], actual["interfaces"])
     return {
         "changed": bool(plan.operations) or saves,
@@ -81,19 +85,27 @@ def converge(wanted: dict[str, Any] | None, check: bool = False) -> dict[str, An
     }
 
 
-def _plan(description: dict[str, Any], owned: list[str]) -> tuple[dict[str, Any], _mptcp_plan.Plan]:
+def _plan(
+    description: dict[str, Any], owned: list[str], silent: Iterable[tuple[str, str]]
+) -> tuple[dict[str, Any], _mptcp_plan.Plan]:
     actual = _mptcp_actual.read()
     found, _problems = locate(description["rails"], actual["interfaces"])
     values = {path: _mptcp_actual.read_sysctl(path) for path in _mptcp_plan.sysctls(description, found)}
-    return actual, _mptcp_plan.make(description, actual, values, owned)
+    return actual, _mptcp_plan.make(without(description, silent), actual, values, owned)
 
 
-def _apply(description: dict[str, Any], plan: _mptcp_plan.Plan, owned: list[str], save: bool) -> None:
+def _apply(
+    description: dict[str, Any],
+    plan: _mptcp_plan.Plan,
+    owned: list[str],
+    silent: Iterable[tuple[str, str]],
+    save: bool,
+) -> None:
     names = _mptcp_plan.names(description)
     _state.own(SLICE, sorted({*owned, *names}))
     apply(plan.operations, explain)
     if plan.operations:
-        left = _plan(description, owned)[1].operations
+        left = _plan(description, owned, silent)[1].operations
         if left:
             lines = "; ".join(operation.line() for operation in left)
             raise NotConverged(f"the kernel accepted the whole plan, but these are still needed: {lines}")

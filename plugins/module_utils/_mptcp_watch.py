@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Note that this module util is PRIVATE to the collection.
-"""Keep the network as it was saved: at boot, and whenever a NIC or an address comes or goes.
+"""Keep the network as it was saved, at boot and whenever a NIC or an address comes or goes, and its connections whole.
 
 The kernel deletes a route when the last NIC that it leads over goes down or loses its address, as happens to every rail
 at once when a directly cabled peer reboots, and does not bring it back. Source: rtnetlink(7).
@@ -9,49 +9,20 @@ at once when a directly cabled peer reboots, and does not bring it back. Source:
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import time
 from typing import Any, Iterator
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_actual, _mptcp_converge, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_events import Events, Seen
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_guard import Guard
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_locate import locate
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
 
 #: How long boot waits for the NICs of the description to be up with their addresses, in seconds.
 BOOT_WAIT = 30.0
-#: Events come in bursts: this long without one ends a burst, and no burst lasts longer than the second, in seconds.
-_QUIET, _LONGEST = 0.5, 3.0
-_RTMGRP_LINK, _RTMGRP_IPV4_IFADDR, _RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100
-
-
-class Events:
-    """Changes of NICs and addresses; listens from the moment it is made, so that nothing is missed."""
-
-    def __init__(self) -> None:
-        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-        self._socket = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
-        self._socket.bind((0, _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV6_IFADDR))
-
-    def wait(self) -> None:
-        """Return after the next burst of events."""
-        self._receive(None)
-        ends = time.monotonic() + _LONGEST
-        while time.monotonic() < ends and self._receive(_QUIET):
-            pass
-
-    def _receive(self, timeout: float | None) -> bool:
-        self._socket.settimeout(timeout)
-        try:
-            self._socket.recv(1 << 16)
-        except socket.timeout:
-            return False
-        except OSError as error:
-            # The kernel had to drop events: something happened.
-            if error.errno != errno.ENOBUFS:
-                raise
-        return True
+_ERRORS = (OSError, ValueError, Refused, _state.Busy, _mptcp_converge.NotConverged, _mptcp_converge.TooManyRails)
 
 
 def boot(description: dict[str, Any]) -> Iterator[str]:
@@ -63,18 +34,29 @@ def boot(description: dict[str, Any]) -> Iterator[str]:
     _wait_for_nics(description, BOOT_WAIT)
     result = _mptcp_converge.converge(None)
     yield from _lines(result) or ["as described"]
+    guard, missing = Guard(), result["missing"]
+    # Before the first connection is made: a rail that is silent is left out of its route.
+    yield from _looked(guard, Seen())
     ready()
-    missing = result["missing"]
     while True:
-        events.wait()
-        try:
-            result = _mptcp_converge.converge(None)
-        except (OSError, ValueError, Refused, _state.Busy, _mptcp_converge.NotConverged) as error:
-            yield f"after a change of a NIC: {error}"
-            continue
-        if result["plan"] or result["missing"] != missing:
-            yield from _lines(result) or ["every rail has its NIC again"]
-        missing = result["missing"]
+        seen = events.wait(guard.wake)
+        if seen.network:
+            try:
+                result = _mptcp_converge.converge(None, silent=guard.silent)
+            except _ERRORS as error:
+                yield f"after a change of a NIC: {error}"
+                continue
+            if result["plan"] or result["missing"] != missing:
+                yield from _lines(result) or ["every rail has its NIC again"]
+            missing = result["missing"]
+        yield from _looked(guard, seen)
+
+
+def _looked(guard: Guard, seen: Seen) -> Iterator[str]:
+    try:
+        yield from guard.look(_state.load(_mptcp_converge.SLICE) or {"endpoints": [], "routes": []}, seen)
+    except _ERRORS as error:
+        yield f"after a look at the connections: {error}"
 
 
 def _lines(result: dict[str, Any]) -> list[str]:

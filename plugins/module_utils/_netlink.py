@@ -8,6 +8,7 @@ Source of the layouts: include/uapi/linux/netlink.h, genetlink.h.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -31,6 +32,9 @@ _GENL_ID_CTRL = 16
 _CTRL_CMD_GETFAMILY = 3
 _CTRL_ATTR_FAMILY_ID = 1
 _CTRL_ATTR_FAMILY_NAME = 2
+_CTRL_ATTR_MCAST_GROUPS = 7
+_CTRL_ATTR_MCAST_GRP_NAME = 1
+_CTRL_ATTR_MCAST_GRP_ID = 2
 
 Attributes = Dict[int, bytes]
 
@@ -80,10 +84,28 @@ def _raise(body: bytes) -> None:
         raise OSError(code, os.strerror(code))
 
 
+def _family(name: str) -> Attributes:
+    query = attribute(_CTRL_ATTR_FAMILY_NAME, name.encode() + b"\0")
+    found = request(NETLINK_GENERIC, _GENL_ID_CTRL, _GENL.pack(_CTRL_CMD_GETFAMILY, 1, 0) + query)
+    return dict(attributes(found[0][_GENL.size :]))
+
+
 def generic(family: str, command: int, version: int = 1, payload: bytes = b"", dump: bool = False) -> list[Attributes]:
     """One command of a generic netlink family; raises OSError, ENOENT when the kernel has no such family."""
-    name = attribute(_CTRL_ATTR_FAMILY_NAME, family.encode() + b"\0")
-    found = request(NETLINK_GENERIC, _GENL_ID_CTRL, _GENL.pack(_CTRL_CMD_GETFAMILY, 1, 0) + name)
-    number = struct.unpack("=H", dict(attributes(found[0][_GENL.size :]))[_CTRL_ATTR_FAMILY_ID])[0]
+    number = struct.unpack("=H", _family(family)[_CTRL_ATTR_FAMILY_ID])[0]
     answers = request(NETLINK_GENERIC, number, _GENL.pack(command, version, 0) + payload, dump)
     return [dict(attributes(answer[_GENL.size :])) for answer in answers]
+
+
+def command(payload: bytes) -> tuple[int, Attributes]:
+    """A generic netlink message as (command, attributes)."""
+    return payload[0], dict(attributes(payload[_GENL.size :]))
+
+
+def multicast_group(family: str, group: str) -> int:
+    """The number of a multicast group of a generic netlink family; raises OSError, ENOENT when there is none."""
+    for _index, nested in attributes(_family(family).get(_CTRL_ATTR_MCAST_GROUPS, b"")):
+        found = dict(attributes(nested))
+        if found[_CTRL_ATTR_MCAST_GRP_NAME].rstrip(b"\0").decode() == group:
+            return int(struct.unpack("=I", found[_CTRL_ATTR_MCAST_GRP_ID])[0])
+    raise OSError(errno.ENOENT, f"generic netlink family {family} has no group {group}")

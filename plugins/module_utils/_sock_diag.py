@@ -32,7 +32,12 @@ _STATES = 0xFFF & ~(1 << 10 | 1 << 3 | 1 << 6 | 1 << 7)
 
 @dataclass
 class Subflow:
-    """One TCP flow of a connection. Times are microseconds, counts are since it was established."""
+    """One TCP flow of a connection. Counts are since it was established.
+
+    backoffs: how often TCP has doubled its retransmission timeout without an answer; 0 when nothing waits for one.
+    retry_in_ms: when TCP sends again what was not answered, -1 when nothing waits.
+    rate: bytes per second that were delivered when the subflow was last busy.
+    """
 
     local: str
     local_port: int
@@ -45,12 +50,30 @@ class Subflow:
     bytes_sent: int
     bytes_received: int
     retransmissions: int
+    backoffs: int = 0
+    retry_in_ms: int = -1
+    rate: int = 0
     token: int = field(repr=False, default=0)
+
+    @property
+    def stale(self) -> bool:
+        """Whether TCP has waited in vain twice: the far end is silent, and the kernel passes the subflow over."""
+        return self.established and self.backoffs >= 2
+
+    @property
+    def state(self) -> str:
+        """C(opening), C(stale), C(backup) or C(active)."""
+        if not self.established:
+            return "opening"
+        return "stale" if self.stale else "backup" if self.backup else "active"
 
 
 @dataclass
 class Connection:
-    """One MPTCP connection; token is the kernel's name for it. A fallback is a single plain TCP flow."""
+    """One MPTCP connection; token is the kernel's name for it. A fallback is a single plain TCP flow.
+
+    bytes_acked, bytes_received: since it was made, over all its subflows, also those that are gone.
+    """
 
     token: int
     local: str
@@ -59,6 +82,8 @@ class Connection:
     remote_port: int
     established: bool
     fallback: bool
+    bytes_acked: int = 0
+    bytes_received: int = 0
     subflows: list[Subflow] = field(default_factory=list)
 
 
@@ -108,7 +133,9 @@ def _connection(message: bytes) -> Connection | None:
     if info is None or len(info) < 16:
         return None
     flags, token = struct.unpack_from("=II", info, 8)
-    return Connection(token=token, fallback=bool(flags & _FLAG_FALLBACK), **_common(message))
+    received, acked = struct.unpack_from("=QQ", info.ljust(80, b"\0"), 64)
+    fallback = bool(flags & _FLAG_FALLBACK)
+    return Connection(token=token, fallback=fallback, bytes_acked=acked, bytes_received=received, **_common(message))
 
 
 def _subflow(message: bytes) -> Subflow | None:
@@ -123,6 +150,10 @@ def _subflow(message: bytes) -> Subflow | None:
         address_id=mptcp[_ID_LOC][0] if _ID_LOC in mptcp else 0,
         rtt_us=struct.unpack_from("=I", info, 68)[0],
         retransmissions=struct.unpack_from("=I", info, 100)[0],
+        backoffs=info[4],
+        # idiag_timer 1 is the retransmission timer.
+        retry_in_ms=struct.unpack_from("=I", message, 52)[0] if message[2] == 1 and info[4] else -1,
+        rate=struct.unpack_from("=Q", info, 160)[0],
         bytes_received=struct.unpack_from("=Q", info, 128)[0],
         bytes_sent=struct.unpack_from("=Q", info, 200)[0],
         token=struct.unpack("=I", mptcp[_TOKEN_LOC][:4])[0],

@@ -10,6 +10,8 @@ short_description: Show MPTCP connections, their subflows, and what each NIC car
 description:
   - Reads MPTCP connections and subflows from the kernel over sock_diag netlink, the endpoints from C(ip -j mptcp), the
     counters from C(/proc/net/netstat) and the bytes of each NIC from sysfs.
+  - What is planned comes from C(/etc/nvmeof-mptcp/mptcp.json), which M(nvmeof.mptcp.mptcp_endpoints) saved; without it
+    nothing is planned.
   - The result describes one network namespace, that of the Ansible connection.
 author:
   - The nvmeof.mptcp authors (@nvmeof)
@@ -58,6 +60,22 @@ connections:
     fallback:
       description: Whether the connection fell back to plain TCP and uses one path.
       type: bool
+    bytes_acked:
+      description: Bytes that the peer has acknowledged since the connection was made, over all its subflows.
+      type: int
+    bytes_received:
+      description: Bytes received since the connection was made, over all its subflows.
+      type: int
+    planned:
+      description:
+        - Rails on which the connection should have a subflow; empty for one that is not to a target of the saved
+          description.
+      type: list
+      elements: str
+    missing:
+      description: Those of RV(connections[].planned) on which it has no established subflow.
+      type: list
+      elements: str
     subflows:
       description: TCP flows of the connection.
       type: list
@@ -77,6 +95,14 @@ connections:
           type: int
         interface:
           description: NIC that has the local address; empty when none has it.
+          type: str
+        rail:
+          description: Rail of the local address; empty when no rail of the saved description has it.
+          type: str
+        state:
+          description:
+            - V(opening) before it is established, V(stale) while the far end does not answer and the kernel passes it
+              over, V(backup) when it is used only while no other is left, else V(active).
           type: str
         established:
           description: Whether the subflow is established.
@@ -99,11 +125,26 @@ connections:
         retransmissions:
           description: Segments sent again since the subflow was established.
           type: int
+        backoffs:
+          description: How often in a row TCP waited in vain for an answer; V(0) when it waits for none.
+          type: int
+        retry_in_ms:
+          description: Milliseconds until TCP sends again what was not answered; V(-1) when nothing waits.
+          type: int
+        rate:
+          description: Bytes per second that were delivered when the subflow was last busy.
+          type: int
 endpoints:
   description: Endpoints as C(ip -j mptcp endpoint show) gives them.
   returned: success
   type: list
   elements: dict
+foreign_endpoints:
+  description:
+    - Addresses of endpoints that are not in the saved description; NetworkManager, mptcpd or a person made them.
+  returned: success
+  type: list
+  elements: str
 counters:
   description: MPTcpExt counters since boot.
   returned: success
@@ -123,7 +164,13 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_counters, _sock_diag
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _mptcp_converge,
+    _mptcp_counters,
+    _mptcp_rails,
+    _sock_diag,
+    _state,
+)
 
 
 def ip(module: AnsibleModule, *arguments: str) -> Any:
@@ -139,27 +186,40 @@ def addresses(module: AnsibleModule) -> dict[str, str]:
     return {info["local"]: link["ifname"] for link in links for info in link.get("addr_info", []) if "local" in info}
 
 
+def shown(connection: _sock_diag.Connection, rails: dict[str, str], owner: dict[str, str]) -> dict[str, Any]:
+    """A connection as it is returned. rails: the planned ones with their addresses. owner: NIC by address."""
+    named = {address: rail for rail, address in rails.items()}
+    out = asdict(connection)
+    for flow, told in zip(connection.subflows, out["subflows"]):
+        told.update(interface=owner.get(flow.local, ""), rail=named.get(flow.local, ""), state=flow.state)
+        del told["token"]
+    there = {flow.local for flow in connection.subflows if flow.established}
+    missing = [rail for rail, address in rails.items() if address not in there]
+    return {**out, "planned": list(rails), "missing": missing}
+
+
 def main() -> None:
     module = AnsibleModule(argument_spec={"port": {"type": "int"}}, supports_check_mode=True)
     port = module.params["port"]
     owner = addresses(module)
     try:
+        description = _state.load(_mptcp_converge.SLICE) or {"endpoints": [], "routes": []}
         found = _sock_diag.connections()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
-    connections = []
-    for connection in found:
-        if port in (None, connection.local_port, connection.remote_port):
-            shown = asdict(connection)
-            for flow in shown["subflows"]:
-                flow["interface"] = owner.get(flow["local"], "")
-                del flow["token"]
-            connections.append(shown)
+    services = _mptcp_rails.planned(description)
+    ours = {endpoint["address"] for endpoint in description["endpoints"]}
+    endpoints = ip(module, "mptcp", "endpoint", "show")
     counters = _mptcp_counters.counters()
     module.exit_json(
         changed=False,
-        connections=connections,
-        endpoints=ip(module, "mptcp", "endpoint", "show"),
+        connections=[
+            shown(one, services.get(one.remote, {}), owner)
+            for one in found
+            if port in (None, one.local_port, one.remote_port)
+        ],
+        endpoints=endpoints,
+        foreign_endpoints=[one["address"] for one in endpoints if one["address"] not in ours],
         counters=counters,
         warnings_seen={name: text for name, text in _mptcp_counters.MEANINGS.items() if counters.get(name)},
         interfaces=_mptcp_counters.interfaces(),

@@ -67,6 +67,9 @@ _MASKED = (
     "systemd-pstore.service",
     "modprobe@drm.service",
     "systemd-binfmt.service",
+    # systemd-networkd has the NICs; a test that wants NetworkManager to have them unmasks it.
+    "NetworkManager.service",
+    "NetworkManager-dispatcher.service",
     # Nothing waits for a network that has no router.
     "systemd-networkd-wait-online.service",
 )

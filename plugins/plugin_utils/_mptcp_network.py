@@ -17,16 +17,19 @@ The plan, and what was measured for it in network namespaces (Linux 6.18, four r
   neighbour timers, a quarter of the new connections still failed after 20 s; with those below none did after 6 s.
 - Not so for IPv6: the kernel takes a neighbour that it is still looking for as alive, and the joins to a silent rail
   keep it looking. New connections that choose the rail time out for as long as it is silent; a link that is down is
-  left out. Groups of next hop objects would leave it out, but give every first subflow the address of their first NIC.
-- A join whose neighbour does not answer in time is not tried again: a rail that was away for 3 s was missing from the
-  connections of that time for good with 3 probes, and from none with 10.
+  left out. So the unit asks over each rail and withdraws the next hop where nothing answers (_mptcp_reach.py). Groups
+  of next hop objects would leave it out, but give every first subflow the address of their first NIC.
+- A join whose neighbour does not answer in time is not tried again by the kernel: the unit does (_mptcp_heal.py). With
+  60 probes instead of 3 it need not, but then a rail without carrier is away for up to 30 s more: TCP does not repeat
+  a packet that still waits for a neighbour.
 - Removing one NIC makes the kernel drop the whole multipath route. Worse-metric routes, one per rail, then carry on.
 - Limits: a subflow that the host lost and the target still holds counts at the target, and the replacement of a first
   subflow counts as an additional one. With N or N - 1 the rail stays lost (join rejected); with 2 N it always healed.
 - When rails share one network, the connected route of the first NIC would take what a target answers on all of them: a
   route to each address of a host keeps it on its rail. The hosts need nothing more; ARP is settled by the sysctls.
 - Rails of unequal speed need nothing: 80, 40 and 20 Mbit/s carried 56, 29 and 15 % of one connection, 129 Mbit/s.
-- Behind a router, a host does not see that a target's end is dead: of connections that choose such a rail, none works.
+- Behind a router, the kernel does not see that a target's end is dead: connections that choose such a rail time out
+  until the unit has withdrawn that next hop, 2 s after it has looked.
 - A rail that is a backup is no next hop of the multipath route, so that no first subflow takes it while another lives.
 - Blackhole routes of the worst metric and C(prohibit) rules: without them, packets for a dead rail follow the default
   route through the management NIC, where an answer can reset the subflow for good.

@@ -226,8 +226,8 @@ def _cause(host: str, rail: Mapping[str, Any], machines: Mapping[str, Mapping[st
     if failed:
         return "; ".join(dict.fromkeys(failed))
     return (
-        f"endpoint and NICs are in place, so {host} and the target cannot reach each other over {rail['cidr']}, or the "
-        "subflow was reset, which the kernel does not mend by itself"
+        f"endpoint and NICs are in place, so {host} and the target cannot reach each other over {rail['cidr']}, or "
+        f"the subflow is reset or refused: journalctl -u nvmeof-mptcp-network on {host} has what was tried"
     )
 
 

@@ -30,7 +30,8 @@ def test_proof_holds_and_shows_every_rail() -> None:
 def test_removed_endpoint_is_named(initiator: Host) -> None:
     endpoints = json.loads(initiator.check_output("ip -j mptcp endpoint show"))
     [number] = [endpoint["id"] for endpoint in endpoints if endpoint["address"] == "10.10.2.101"]
-    initiator.check_output(f"ip mptcp endpoint delete id {number}")
+    # It would bring the endpoint back at once.
+    initiator.check_output(f"systemctl stop nvmeof-mptcp-network && ip mptcp endpoint delete id {number}")
     result = playbook("playbooks/verify.yml")
     assert result.returncode != 0
     assert "rail2" in result.stdout

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -27,6 +28,8 @@ UNABLE = (
     or subprocess.run(["unshare", "--net", "ip", "link", "add", "type", "veth"], capture_output=True).returncode != 0
     else ""
 )
+#: Two fabrics can be there at once.
+_NUMBERS = itertools.count()
 
 
 @dataclass
@@ -66,7 +69,7 @@ class Fabric:
     def __init__(self, topology: Topology, folder: Path) -> None:
         self.topology = topology
         self.folder = folder
-        self.prefix = f"plan-{os.getpid()}-"
+        self.prefix = f"plan-{os.getpid()}-{next(_NUMBERS)}-"
         self.spaces = ["s", *topology.machines, *topology.routers]
         self.plans: dict[str, dict[str, Any]] = {}
         self.started: list[subprocess.Popen[str]] = []
@@ -176,14 +179,17 @@ class Fabric:
         assert process.stdout.readline() == "ready\n"
         return process.stdout
 
-    def sent(self, target: str) -> list[tuple[str, str]]:
-        """(NIC, address) of what a target has sent since this was asked last."""
-        process = self.serving[target]
+    def ask(self, process: subprocess.Popen[str]) -> Any:
+        """What a program answers to a line on its standard input."""
         assert process.stdin
         assert process.stdout
         process.stdin.write("\n")
         process.stdin.flush()
-        return [(nic, address) for nic, address in json.loads(process.stdout.readline())]
+        return json.loads(process.stdout.readline())
+
+    def sent(self, target: str) -> list[tuple[str, str]]:
+        """(NIC, address) of what a target has sent since this was asked last."""
+        return [(nic, address) for nic, address in self.ask(self.serving[target])]
 
     def connect(self, host: str, service: str, count: int, flows: int) -> list[list[tuple[str, bool]]]:
         """(local address, backup) of every subflow of new connections; waits a while for so many flows of each."""

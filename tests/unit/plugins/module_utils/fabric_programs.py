@@ -14,7 +14,9 @@ print(json.dumps(_mptcp_converge.converge(plan)))
 WATCH = CONVERGE.replace(
     "print(json.dumps(_mptcp_converge.converge(plan)))",
     """
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_watch
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_guard, _mptcp_watch
+# How often it looks when nothing is told.
+_mptcp_guard.SLOW = float((sys.argv[3:] or [_mptcp_guard.SLOW])[0])
 print("ready", flush=True)
 for line in _mptcp_watch.boot(plan):
     print(line, flush=True)
@@ -71,4 +73,41 @@ for one in kept:
 # A subflow too many would come about now.
 time.sleep(0.1)
 print(json.dumps(found()))
+"""
+
+# Keeps connections busy until it is killed; a line on standard input asks for the subflows of each.
+HOLD = """
+import json, socket, sys, threading, time
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _sock_diag
+address, count, errors, sent = sys.argv[1], int(sys.argv[2]), [], [0]
+def carry(one):
+    try:
+        while True:
+            one.sendall(bytes(100000)); sent[0] += 100000; time.sleep(0.02)
+    except OSError as error:
+        errors.append(str(error))
+def read(one):
+    while one.recv(65536):
+        pass
+for _ in range(count):
+    one = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM, 262)
+    one.settimeout(30); one.connect((address, 4420)); one.settimeout(None)
+    for work in (carry, read):
+        threading.Thread(target=work, args=(one,), daemon=True).start()
+print("ready", flush=True)
+for _ in sys.stdin:
+    flows = {one.token: sorted(flow.local for flow in one.subflows if flow.established and not flow.stale)
+             for one in _sock_diag.connections() if one.remote == address and not one.fallback}
+    print(json.dumps({"flows": flows, "errors": errors, "sent": sent[0]}), flush=True)
+"""
+
+# Connects to a server that knows no MPTCP, as through a path that takes the options away.
+FALL_BACK = """
+import json, socket, sys
+address = sys.argv[1]
+listener = socket.socket(); listener.bind((address, 4421)); listener.listen()
+print("ready", flush=True)
+one, _peer = listener.accept()
+while one.recv(65536):
+    one.sendall(b"hello")
 """

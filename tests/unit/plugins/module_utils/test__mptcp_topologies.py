@@ -174,13 +174,35 @@ def test_connecting_works_with_any_rail_dead(fabric: Fabric, rail: int) -> None:
 
 def test_connecting_works_when_a_far_end_in_one_network_is_silent(fabric: Fabric) -> None:
     if fabric.topology is not TOPOLOGIES["one network"]:
-        pytest.skip("IPv6 and routers do not see it, and with a network for each rail it is in test__mptcp_kernel.py")
+        pytest.skip("the next test has IPv6 and routers; with a network for each rail it is in test__mptcp_kernel.py")
     fabric.ip("s", "link set tr1 nomaster")
     try:
         fabric.wait_until_silent("h", "10.10.0.2", "r1")
         check(fabric, "t", without="r1")
     finally:
         fabric.ip("s", "link set tr1 master b1")
+
+
+def test_unit_leaves_out_a_rail_whose_far_end_is_silent(fabric: Fabric) -> None:
+    """The kernel does not: without the unit, some of so many connections begin on that rail and time out."""
+    if fabric.topology not in (TOPOLOGIES["IPv6"], TOPOLOGIES["routed IPv6"]):
+        pytest.skip("one network for each rail and a router, each with IPv6, are the ways that differ")
+    journal = fabric.start("h", WATCH, str(fabric.folder / "h"), json.dumps(fabric.plan("h")), "1")
+    assert journal.readline() == "as described\n"
+    port = fabric.topology.switches.index(fabric.topology.machines["t"].nics["r1"][0][0])
+    fabric.ip("s", "link set tr1 nomaster")
+    try:
+        while "rail1: 2001:db8:ff::1 does not answer" not in (line := journal.readline()):
+            assert line
+        time.sleep(0.5)
+        check(fabric, "t", without="r1")
+    finally:
+        fabric.ip("s", f"link set tr1 master b{port}")
+    while "rail1: 2001:db8:ff::1 answers over it again" not in (line := journal.readline()):
+        assert line
+    time.sleep(0.5)
+    assert fabric.converge("h")["plan"] == []
+    check(fabric, "t")
 
 
 STAY = """

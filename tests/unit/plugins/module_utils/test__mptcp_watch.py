@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_actual, _mptcp_converge, _mptcp_watch
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_actual, _mptcp_converge, _mptcp_watch, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_events import Seen
 
 DESCRIPTION = {"rails": [{"name": "rail0", "cidr": "10.10.0.0/24", "interface": "eth0", "address": "10.10.0.5"}]}
 UP = {"ifname": "eth0", "ifindex": 2, "flags": ["UP"], "addr_info": [{"local": "10.10.0.5", "prefixlen": 24}]}
@@ -27,17 +28,29 @@ class Unit:
         self.answers = answers
         self.happened: list[str] = []
         self.looks = 0
+        self.trouble: list[Exception] = []
 
-    def converge(self, wanted: Any) -> Any:
+    wake = None
+    silent = frozenset({("10.10.255.1", "rail1")})
+
+    def converge(self, wanted: Any, silent: Any = ()) -> Any:
         assert wanted is None, "what was saved, read under the lock"
+        assert silent == (self.silent if "ready" in self.happened else ()), "what is left out stays left out"
         self.happened.append("converge")
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def wait(self) -> None:
+    def wait(self, longest: None) -> Seen:
         self.happened.append("wait")
+        return Seen(network=True)
+
+    def look(self, description: Any, seen: Seen) -> list[str]:
+        self.happened.append("look")
+        if self.trouble:
+            raise self.trouble.pop()
+        return []
 
 
 @pytest.fixture
@@ -49,6 +62,8 @@ def unit(monkeypatch: pytest.MonkeyPatch) -> Unit:
         return [UP] if made.looks >= 3 else []
 
     monkeypatch.setattr(_mptcp_watch, "Events", lambda: made)
+    monkeypatch.setattr(_mptcp_watch, "Guard", lambda: made)
+    monkeypatch.setattr(_state, "load", lambda name: DESCRIPTION)
     monkeypatch.setattr(_mptcp_watch, "ready", lambda: made.happened.append("ready"))
     monkeypatch.setattr(_mptcp_actual, "ip_json", look)
     monkeypatch.setattr(_mptcp_converge, "converge", made.converge)
@@ -59,7 +74,7 @@ def test_boot_waits_for_the_nics_then_converges_then_says_ready(unit: Unit) -> N
     unit.answers = [result("ip route add x"), result("ip route add y")]
     assert list(islice(_mptcp_watch.boot(DESCRIPTION), 2)) == ["ip route add x", "ip route add y"]
     assert unit.looks == 3
-    assert unit.happened == ["converge", "ready", "wait", "converge"]
+    assert unit.happened == ["converge", "look", "ready", "wait", "converge"]
 
 
 def test_boot_does_not_wait_for_ever(unit: Unit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +98,13 @@ def test_failure_at_boot_fails_the_unit_and_a_later_one_does_not(unit: Unit) -> 
     unit.answers = [result(), OSError(1, "odd"), result("ip route add x")]
     lines = list(islice(_mptcp_watch.boot(DESCRIPTION), 3))
     assert lines == ["as described", "after a change of a NIC: [Errno 1] odd", "ip route add x"]
+
+
+def test_failure_of_a_look_is_told_and_does_not_end_the_unit(unit: Unit) -> None:
+    unit.trouble = [OSError(1, "odd")]
+    unit.answers = [result(), result("ip route add x")]
+    lines = list(islice(_mptcp_watch.boot(DESCRIPTION), 3))
+    assert lines == ["as described", "after a look at the connections: [Errno 1] odd", "ip route add x"]
 
 
 def test_systemd_is_told_when_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,8 @@ def test_connection_and_its_subflow(family: int, address: str) -> None:
         assert (connection.remote, connection.established, connection.fallback) == (address, True, False)
         [subflow] = connection.subflows
         assert (subflow.remote, subflow.remote_port, subflow.bytes_sent) == (address, port, 5000)
+        assert (connection.bytes_acked, connection.bytes_received) == (5000, 0)
+        assert (subflow.state, subflow.backoffs, subflow.retry_in_ms) == ("active", 0, -1)
         assert subflow.rtt_us > 0
         assert not subflow.backup
 

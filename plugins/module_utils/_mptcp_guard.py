@@ -1,0 +1,141 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""Look at the live connections of a host, and give a rail back to those that lack it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Iterator
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _mptcp_actual,
+    _mptcp_converge,
+    _mptcp_counters,
+    _mptcp_pm,
+    _mptcp_rails,
+    _mptcp_reach,
+    _sock_diag,
+    _state,
+)
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_events import Seen
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_heal import Healer
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_locate import locate
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, apply
+
+#: How often to look when nothing is told, in seconds: the kernel has no event for a connection that fell back to plain
+#: TCP, for a subflow that gets no answer, and for an endpoint that another program deleted.
+SLOW = 60.0
+#: How often to ask whether a rail that is left out answers again, in seconds.
+SILENT = 2.0
+
+
+class Guard:
+    """Remembers what it saw: efforts, rails that are left out, counters, and connections that fell back."""
+
+    def __init__(self) -> None:
+        self._healer = Healer()
+        self._why: dict[str, str] = {}
+        self._counters = _mptcp_counters.counters()
+        self._fallen: set[int] = set()
+        self._slow_at = 0.0
+        self.silent: _mptcp_reach.Silent = set()
+        self.wake: float | None = None
+
+    def look(self, description: dict[str, Any], seen: Seen) -> Iterator[str]:
+        """Heal what can be healed now; lines for the journal. Sets wake, the seconds until the next look.
+
+        Raises OSError, Refused and what converging raises.
+        """
+        self.wake = None
+        services = _mptcp_rails.planned(description)
+        if not services:
+            return
+        self.wake = SLOW
+        links = _mptcp_actual.interfaces(_mptcp_actual.ip_json("address", "show"))
+        found, problems = locate(description["rails"], links)
+        usable = {rail: dev for rail, dev in found.items() if rail not in problems and links[dev]["carrier"]}
+        if self._endpoint_missing(description, usable):
+            yield from _mptcp_converge.converge(None, silent=self.silent)["plan"]
+        connections = _sock_diag.connections()
+        states = _mptcp_rails.states(services, connections)
+        slow = time.monotonic() >= self._slow_at
+        if slow:
+            self._slow_at = time.monotonic() + SLOW
+            yield from self._told_by_no_event(services, connections)
+        whole = all(state.whole for state in states.values())
+        if slow or seen.network or seen.neighbours or seen.closed or self.silent or not whole:
+            yield from self._leave_out(services, usable, slow)
+        rails = {endpoint["address"]: endpoint["rail"] for endpoint in description["endpoints"]}
+        self._why.update({rails[address]: reason for address, reason in seen.closed.items() if address in rails})
+        step = self._healer.step(time.monotonic(), states, usable, self._why)
+        yield from step.lines
+        if step.rail:
+            if step.lines:
+                yield from self._risen()
+            add_again(step.rail)
+        self.wake = min(step.wake or SLOW, SILENT if self.silent else SLOW)
+
+    def _endpoint_missing(self, description: dict[str, Any], usable: dict[str, str]) -> bool:
+        present = {endpoint["address"] for endpoint in _mptcp_pm.endpoints({})}
+        return any(one["rail"] in usable and one["address"] not in present for one in description["endpoints"])
+
+    def _told_by_no_event(
+        self, services: dict[str, dict[str, str]], connections: list[_sock_diag.Connection]
+    ) -> Iterator[str]:
+        fallen = {one.token: one for one in connections if one.fallback and one.remote in services}
+        for token in sorted(set(fallen) - self._fallen):
+            one = fallen[token]
+            yield (
+                f"the connection to {one.remote}:{one.remote_port} fell back to plain TCP and uses one path; only a "
+                "new connection can change that, once the cause is gone"
+            )
+        self._fallen = set(fallen)
+        yield from self._risen()
+
+    def _risen(self) -> Iterator[str]:
+        counters = _mptcp_counters.counters()
+        for name, meaning in _mptcp_counters.MEANINGS.items():
+            by = counters.get(name, 0) - self._counters.get(name, 0)
+            if by > 0:
+                yield f"{name} rose by {by}: {meaning}"
+        self._counters = counters
+
+    def _leave_out(self, services: dict[str, dict[str, str]], usable: dict[str, str], slow: bool) -> Iterator[str]:
+        """Take the rails over which a service does not answer out of its multipath route, and put others back."""
+        ways = {
+            (service, rail): (address, usable[rail])
+            for service, rails in services.items()
+            for rail, address in rails.items()
+            if rail in usable and len(rails) > 1
+        }
+        silent = _mptcp_reach.silent(ways)
+        for service, rail in sorted(silent - self.silent):
+            yield f"{rail}: {service} does not answer over it; new connections begin on other rails"
+        for service, rail in sorted(self.silent - silent):
+            self._healer.answers(rail)
+            if (service, rail) in ways:
+                yield f"{rail}: {service} answers over it again"
+        changed, self.silent = silent != self.silent, silent
+        # A playbook that ran meanwhile has put them back.
+        if changed or (slow and silent):
+            yield from _mptcp_converge.converge(None, silent=silent)["plan"]
+
+
+def add_again(rail: str) -> None:
+    """Delete the endpoint of a rail and add it again; raises OSError, Refused, Busy."""
+    with _state.lock():
+        # Read under the lock: a playbook may just have replaced it.
+        description = _state.load(_mptcp_converge.SLICE) or {"endpoints": []}
+        links = _mptcp_actual.interfaces(_mptcp_actual.ip_json("address", "show"))
+        wanted = [endpoint for endpoint in description["endpoints"] if endpoint["rail"] == rail]
+        present = {one["address"]: one for one in _mptcp_pm.endpoints({nic["index"]: n for n, nic in links.items()})}
+        operations = []
+        for endpoint in wanted:
+            now = present.get(endpoint["address"])
+            if now:
+                words = ("dev", now["dev"], "id", str(now["id"]), *now["flags"])
+                about = f"endpoint {endpoint['address']}"
+                for argv in (("delete", "id", str(now["id"])), ("add", endpoint["address"], *words)):
+                    operations.append(Operation("run", argv=("ip", "mptcp", "endpoint", *argv), about=about))
+        apply(operations, _mptcp_converge.explain)
