@@ -9,8 +9,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 import pytest
 import testinfra
@@ -45,15 +46,23 @@ def put(path: str, content: bytes) -> None:
     subprocess.run(command, input=content, check=True)
 
 
-def steps(machine: Host, *descriptions: dict[str, Any], killed: bool = False) -> list[dict[str, Any]]:
+def steps(machine: Host, *descriptions: dict[str, Any], killed: bool = False, under: str = "") -> list[dict[str, Any]]:
     """Converge to each description in turn, in one process; what each did.
 
     killed: the second of two, with a run killed before each operation on the way; what was found after each.
+    under: a command that runs the process, like strace.
     """
     put(f"{FOLDER}/steps.json", json.dumps(descriptions).encode())
     mode = " killed" if killed else ""
-    command = f"cd {FOLDER} && PYTHONPATH=program.pyz python3 steps_on_node.py{mode} < steps.json"
+    command = f"cd {FOLDER} && PYTHONPATH=program.pyz {under} python3 steps_on_node.py{mode} < steps.json"
     return [json.loads(line) for line in machine.check_output(command).splitlines()]
+
+
+def until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.2)
 
 
 def files(machine: Host, names: list[str]) -> list[str]:

@@ -8,10 +8,13 @@ import json
 import os
 import subprocess
 import sys
+from typing import Iterator
 
+import pytest
 from conftest import (
     FOLDER,
     LAB_DIR,
+    NQN,
     NVMET,
     ROOT,
     connect,
@@ -20,6 +23,7 @@ from conftest import (
     namespace,
     put,
     steps,
+    until,
 )
 from testinfra.host import Host
 
@@ -102,28 +106,55 @@ def test_only_the_right_key_lets_a_host_in(emptied: Host) -> None:
     assert connect(machine, dhchap_secret=right) == ""
 
 
-def test_keys_are_nowhere_but_in_their_file(emptied: Host) -> None:
-    """With everything shown: the key is in no output, no process list, no journal, and in one file of mode 0600."""
+def test_what_is_as_described_is_not_even_opened_for_writing(emptied: Host) -> None:
     machine = emptied
-    machine.check_output(f"truncate -s 1M {FOLDER}/secret")
-    secret = key(machine)
+    whole = description(namespace(1, *files(machine, ["same"])), dhchap_key=key(machine))
+    steps(machine, whole)
+    assert [done["plan"] for done in steps(machine, whole, under=f"strace -f -qq -y -o {FOLDER}/trace")] == [[]]
+    calls = machine.check_output(f"grep {NVMET} {FOLDER}/trace").splitlines()
+    assert len([call for call in calls if "openat(" in call]) > 20, "reading is seen"
+    changing = ("O_WRONLY", "O_RDWR", " write(", "mkdir", "rmdir", "unlink", "symlink", "chmod")
+    assert [call for call in calls if any(word in call for word in changing)] == []
+
+
+def serve(machine: Host, secret: str, *names: str) -> subprocess.CompletedProcess[str]:
+    """Run the role nvme_target as a playbook does, with everything shown."""
     variables = {
         "nvme_target_hosts": description(dhchap_key=secret)["hosts"],
-        "nvme_target_subsystems": description(namespace(1, f"{FOLDER}/secret"))["subsystems"],
+        "nvme_target_subsystems": description(
+            *(namespace(number + 1, path) for number, path in enumerate(files(machine, list(names))))
+        )["subsystems"],
         "nvme_target_ports": description()["ports"],
     }
-    given = LAB_DIR / "keys.json"
+    given = LAB_DIR / "variables.json"
     given.write_text(json.dumps(variables))
+    command = ["ansible-playbook", "-i", str(ROOT / "inventories/lab"), "-vvv", "--diff", "-e", f"@{given}"]
+    command += ["-e", f"@{ROOT / 'molecule/nvmet/vars/machine.yml'}", str(ROOT / "molecule/nvmet/tests/serve.yml")]
+    result = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    print(result.stdout[-3000:].replace(secret, "THE KEY"), result.stderr.replace(secret, "THE KEY"))
+    assert result.returncode == 0
+    return result
+
+
+@pytest.fixture
+def forgotten(emptied: Host) -> Iterator[Host]:
+    """A machine that afterwards knows of no description either."""
+    yield emptied
+    emptied.check_output(
+        "systemctl disable -q --now nvmeof-mptcp-target; rm -r /etc/nvmeof-mptcp /var/lib/nvmeof-mptcp"
+    )
+
+
+def test_keys_are_nowhere_but_in_their_file(forgotten: Host) -> None:
+    """With everything shown: the key is in no output, no process list, no journal, and in one file of mode 0600."""
+    machine = forgotten
+    secret = key(machine)
     machine.check_output(
         f"systemd-run -q --unit watch-processes -p StandardOutput=file:{FOLDER}/processes "
         "sh -c 'while sleep 0.05; do cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ; done 2>/dev/null'"
     )
-    command = ["ansible-playbook", "-i", str(ROOT / "inventories/lab"), "-vvv", "--diff", "-e", f"@{given}"]
-    command += ["-e", f"@{ROOT / 'molecule/nvmet/vars/machine.yml'}", str(ROOT / "molecule/nvmet/tests/serve.yml")]
-    result = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    result = serve(machine, secret, "secret")
     machine.check_output("systemctl stop watch-processes")
-    print(result.stdout[-3000:].replace(secret, "THE KEY"), result.stderr.replace(secret, "THE KEY"))
-    assert result.returncode == 0
     body = secret.split(":")[2]
     assert body not in result.stdout + result.stderr
     # The pattern in a file, for it must not be on a command line either.
@@ -134,6 +165,17 @@ def test_keys_are_nowhere_but_in_their_file(emptied: Host) -> None:
     assert kept[0].startswith("/etc/nvmeof-mptcp/keys/target/")
     assert machine.check_output(f"stat -c %a {kept[0]}") == "600"
     assert machine.check_output(f"find {NVMET}/hosts -perm /077 -exec grep -l DHHC {{}} +; true") == ""
-    machine.check_output(
-        "systemctl disable -q --now nvmeof-mptcp-target; rm -r /etc/nvmeof-mptcp /var/lib/nvmeof-mptcp"
-    )
+
+
+def test_boot_serves_what_it_can_and_the_rest_when_its_device_appears(forgotten: Host) -> None:
+    machine = forgotten
+    serve(machine, key(machine), "there", "late")
+    steps(machine, {})
+    machine.check_output(f"mv {FOLDER}/late {FOLDER}/away && systemctl restart --no-block nvmeof-mptcp-target")
+    enabled = f"cat {NVMET}/subsystems/{NQN}/namespaces/{{}}/enable"
+    until(lambda: machine.run(enabled.format(1)).stdout.strip() == "1", 20)
+    assert machine.check_output(enabled.format(2)) == "0"
+    assert machine.check_output(f"ls {NVMET}/ports/4420/subsystems") == NQN, "the first is served meanwhile"
+    machine.check_output(f"mv {FOLDER}/away {FOLDER}/late")
+    until(lambda: machine.run(enabled.format(2)).stdout.strip() == "1", 10)
+    until(lambda: machine.run("systemctl is-active nvmeof-mptcp-target").stdout.strip() == "active", 10)
