@@ -61,7 +61,8 @@ def io(initiator: Host) -> Iterator[dict[str, float]]:
         initiator.check_output(
             "systemctl kill --signal INT heal-io; while systemctl -q is-active heal-io; do sleep 0.5; done"
         )
-    [job] = json.loads(initiator.check_output(f"cat {_FIO}"))["jobs"]
+    # fio says first that it was asked to end.
+    [job] = json.loads("{" + initiator.check_output(f"cat {_FIO}").partition("{")[2])["jobs"]
     assert job["error"] == 0
     assert job["write"]["total_ios"] > 0
     assert "I/O error" not in initiator.check_output("dmesg")
