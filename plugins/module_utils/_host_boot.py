@@ -18,7 +18,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_converge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_watch import ready
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_withdraw import is_shutting_down
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._uevents import Uevents
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._uevents import Uevents, is_removal
 
 #: Seconds between two rounds without a playbook while something is missing, from the first to the longest: the target
 #: may be booting too, and a round costs it a few packets. What it answers changes while it boots, which starts again
@@ -47,9 +47,10 @@ def boot(description: Mapping[str, Any]) -> Iterator[str]:
         happened = events.wait(keeper.pause)
         yield from happened
         # What is disconnected for the shutdown must not come back under its file system.
-        while happened and is_shutting_down():
-            yield "the machine is shutting down: nothing is connected any more"
-            happened = events.wait(None)
+        if is_removal(happened):
+            while is_shutting_down():
+                yield "the machine is shutting down: nothing is connected any more"
+                happened = events.wait(None)
         keeper.news = bool(happened)
 
 

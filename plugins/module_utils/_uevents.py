@@ -9,10 +9,12 @@ import errno
 import re
 import socket
 import time
+from typing import Sequence
 
 _NETLINK_KOBJECT_UEVENT = 15
 # Group 1 is the kernel; group 2 is what udev made of it.
 _KERNEL = 1
+_REMOVED = " was removed"
 #: Asynchronous event: a notice (2) that the discovery log page (70h) has changed (f0h).
 _LOG_CHANGED = "NVME_AEN=0x70f002"
 #: What is said when the kernel had to drop events: anything may have happened.
@@ -69,8 +71,13 @@ def described(message: bytes) -> str:
         return ""
     action, name = found.groups()
     if action == "remove":
-        return f"{name} was removed"
+        return f"{name}{_REMOVED}"
     if _LOG_CHANGED in words:
         return f"{name} says that its discovery log has changed"
     # A discovery controller that was reconnected: what happened meanwhile sent no event.
     return f"{name} is back and may have another discovery log" if "NVME_EVENT=rediscover" in words else ""
+
+
+def is_removal(happened: Sequence[str]) -> bool:
+    """Whether a controller went among the events that wait() returned, or may have gone."""
+    return any(line.endswith(_REMOVED) or line == LOST for line in happened)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Callable, Iterator
 
@@ -93,10 +94,15 @@ def extra(request: pytest.FixtureRequest, targets: dict[str, Host], initiator: H
 
 def appears(extra: Extra, initiator: Host, seconds: float = 5.0) -> None:
     """Fails when the host has not got the block device in time; the host itself looks, ssh has no part in the time."""
-    started = float(initiator.check_output("cut -d' ' -f1 /proc/uptime"))
-    extra.serve()
-    look = f"until test -b {extra.device}; do sleep 0.05; done; cut -d' ' -f1 /proc/uptime"
-    taken = float(initiator.check_output(f"timeout 60 sh -c '{look}'".replace("-d' '", '-d" "'))) - started
+    look = f"until test -b {extra.device}; do sleep 0.05; done; cat /proc/uptime"
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(
+            initiator.check_output, f"systemd-run -q --pipe --collect --unit look timeout 60 sh -c '{look}'"
+        )
+        until(lambda: initiator.run("systemctl -q is-active look").rc == 0, 10)
+        started = float(initiator.check_output("cat /proc/uptime").split()[0])
+        extra.serve()
+        taken = float(looking.result().split()[0]) - started
     print(f"{extra.nqn} was a block device {taken:.1f} s after the command that serves it was sent")
     assert taken < seconds
 
