@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from pathlib import Path
 from typing import Callable
@@ -16,8 +17,17 @@ ROOT = Path(__file__).resolve().parents[2]
 LAB_DIR = Path(os.environ["LAB_DIR"])
 
 
+# One connection serves many commands: making one costs an emulated machine a second.
+_SOCKETS = tempfile.TemporaryDirectory(prefix="ssh-")
+_SHARED = f"-o ControlMaster=auto -o ControlPersist=60s -o ControlPath={_SOCKETS.name}/%n"
+# A machine that went without a word must not hold up whoever asks whether it is back.
+_ALIVE = "-o ServerAliveInterval=5 -o ServerAliveCountMax=3"
+
+
 def connect(name: str) -> Host:
-    return testinfra.get_host(f"ssh://{name}", ssh_config=str(LAB_DIR / "ssh_config"))
+    return testinfra.get_host(
+        f"ssh://{name}", ssh_config=str(LAB_DIR / "ssh_config"), ssh_extra_args=f"{_SHARED} {_ALIVE}"
+    )
 
 
 def boot_id(machine: Host) -> str:

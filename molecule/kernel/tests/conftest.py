@@ -6,16 +6,19 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Iterator
 
 import pytest
-import testinfra
 from testinfra.host import Host
 
-ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "molecule/shared"))
+
+import machines
+from machines import ROOT
+
 SCENARIO = Path(__file__).resolve().parents[1]
-LAB_DIR = Path(os.environ["LAB_DIR"])
 NQN = "nqn.2026-11.org.example:kernel"
 NVMET = "/sys/kernel/config/nvmet"
 PORTS = {"mptcp": 4420, "tcp": 4421}
@@ -23,7 +26,7 @@ PORTS = {"mptcp": 4420, "tcp": 4421}
 
 @pytest.fixture(scope="session")
 def machine() -> Host:
-    return testinfra.get_host("ssh://host1", ssh_config=str(LAB_DIR / "ssh_config"))
+    return machines.connect("host1")
 
 
 def role(*arguments: str) -> subprocess.CompletedProcess[str]:

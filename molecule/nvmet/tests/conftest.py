@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import subprocess
 import sys
 import time
@@ -14,14 +13,13 @@ from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
-import testinfra
 from testinfra.host import Host
 
-ROOT = Path(__file__).resolve().parents[3]
-LAB_DIR = Path(os.environ["LAB_DIR"])
-sys.path.insert(0, str(ROOT / "collections"))
+sys.path[:0] = [str(Path(__file__).resolve().parents[3] / folder) for folder in ("molecule/shared", "collections")]
 
+import machines  # noqa: E402
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _program  # noqa: E402
+from machines import LAB_DIR  # noqa: E402
 
 FOLDER = "/var/tmp/nvmet"
 NVMET = "/sys/kernel/config/nvmet"
@@ -33,7 +31,7 @@ ADDRESS = "127.0.0.9"
 
 @pytest.fixture(scope="session")
 def machine() -> Host:
-    host = testinfra.get_host("ssh://target1", ssh_config=str(LAB_DIR / "ssh_config"))
+    host = machines.connect("target1")
     host.check_output(f"mkdir -p {FOLDER} && modprobe -a nvmet nvmet-tcp nvme-tcp")
     put(f"{FOLDER}/program.pyz", _program.build())
     put(f"{FOLDER}/steps_on_node.py", (Path(__file__).parent / "steps_on_node.py").read_bytes())
