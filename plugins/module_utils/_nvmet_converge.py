@@ -19,7 +19,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_devices import
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_forecast import Disruption, forecast
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_live import users
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_refusals import explain
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import SLICE, Saving
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import SLICE, Saving, keep_keys
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import (
     Object,
     Tree,
@@ -132,8 +132,11 @@ def converge(
 def _look(on: Machine, wanted: Tree, check: bool, boot: bool) -> tuple[Tree, dict[str, str], list[Operation]]:
     """What nvmet has, what cannot be served, and what it took or takes to see nvmet at all."""
     actual = _configfs.gather(on.kernel, on.root)
-    bad = unfit(wanted, actual, _known(on), on.devices)
-    problems = [*_unknown(wanted, actual), *([] if boot else bad.values())]
+    saved = _state.load(SLICE, on.config_dir) or {}
+    bad = unfit(wanted, actual, _known(saved), on.devices)
+    # Boot brings the saved keys itself, and lets in whom it can.
+    keyless = keep_keys(wanted, actual, {} if boot else saved.get("keys", {}), on.config_dir)
+    problems = [*_unknown(wanted, actual), *([] if boot else bad.values()), *keyless]
     if problems:
         raise Invalid(problems)
     preparation = _configfs.preparation(on.kernel, on.root)
@@ -184,9 +187,8 @@ def _apply(on: Machine, desired: Tree, actual: Tree, found: _nvmet_plan.Plan, ow
         )
 
 
-def _known(on: Machine) -> set[str]:
+def _known(saved: Mapping[str, Any]) -> set[str]:
     """Devices that the last applied description served."""
-    saved = _state.load(SLICE, on.config_dir) or {}
     subsystems = saved.get("target", {}).get("subsystems") or []
     return {one["device_path"] for each in subsystems for one in each.get("namespaces") or [] if one.get("device_path")}
 

@@ -10,7 +10,7 @@ from typing import Any, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _secrets, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import HOST
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, describe, key
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, describe, key, label
 
 SLICE = "target"
 
@@ -40,6 +40,27 @@ class Saving:
 
     def _unused(self) -> list[str]:
         return _secrets.unused(self._files.values(), self._within)
+
+
+def keep_keys(wanted: Tree, actual: Tree, known: Mapping[str, str], config_dir: str) -> list[str]:
+    """Add to the described hosts the keys that they have and that nobody wrote: those of nvmet, else the saved ones.
+
+    nvmet cannot forget a key but with its host, so leaving one out must not make boot forget it.
+    known: NQN → name of its saved key file. Returns a sentence for each host whose keys are saved but cannot be read.
+    """
+    problems = []
+    for path, host in wanted.objects.items():
+        if host.kind == HOST.name:
+            live = actual.objects.get(path, host).attributes
+            have = {row.name: live[row.name] for row in HOST.attributes if row.secret and row.name in live}
+            file, saved = known.get(key(path)), {}
+            try:
+                saved = _secrets.read(os.path.join(_secrets.folder(SLICE, config_dir), file)) if file else {}
+            except _secrets.Unreadable as error:
+                if not {**have, **host.attributes}.get("dhchap_key"):
+                    problems.append(f"{label(path)}: {error}; or write dhchap_key, the host is not let in without it")
+            host.attributes = {**saved, **have, **host.attributes}
+    return problems
 
 
 def _keys(tree: Tree) -> dict[str, dict[str, str]]:

@@ -77,11 +77,15 @@ options:
         description:
           - DH-HMAC-CHAP key of the host, as C(nvme gen-dhchap-key) prints it. A host authenticates by it from its
             next connection on.
+          - A host that has a key and is described without one keeps it, now and at boot, for nvmet forgets a key only
+            with its host. To take it away, leave the host out of O(hosts) and of every
+            O(subsystems[].allowed_hosts) in one run, with O(prune) not V(none), and describe it without a key in the next.
           - It is shown nowhere, and nvmet's own file of it, which everyone could read, is made readable for root alone.
         type: str
       dhchap_ctrl_key:
         description:
-          - DH-HMAC-CHAP key by which the target authenticates itself to the host.
+          - DH-HMAC-CHAP key by which the target authenticates itself to the host. Left out, it stays like
+            O(hosts[].dhchap_key).
         type: str
   subsystems:
     description:
