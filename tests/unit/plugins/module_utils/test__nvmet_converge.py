@@ -364,6 +364,25 @@ def test_boot_serves_everything_but_what_is_late(tmp_path: Path) -> None:
     assert boot(saved, wait=0, machine=rebooted) == []
 
 
+@pytest.mark.parametrize("prune", ["none", "owned"])
+def test_boot_removes_what_the_saved_run_would_but_never_from_hosts(tmp_path: Path, prune: str) -> None:
+    on, late = machine(tmp_path), "/dev/disk/by-id/virtio-late"
+    converge.converge(with_second_namespace(), machine=on)
+    description = simple()
+    description["subsystems"][0]["namespaces"].append({"nsid": 3, "device_path": late})
+    converge.converge(description, prune="none", machine=on)
+    saved = {**_state.load("target", on.config_dir), "prune": prune}
+    files, second = on.kernel.objects, f"subsystems/{VOL}/namespaces/2"
+    files[f"subsystems/{VOL}/namespaces/3"]["enable"] = "0"
+    on.kernel.tables = [CONNECTED]
+    assert len(boot(saved, wait=0, machine=on)) == 1
+    assert files[f"subsystems/{VOL}/namespaces/3"]["enable"] == "1"
+    assert files[second]["enable"] == "1"
+    on.kernel.tables = []
+    boot(saved, wait=0, machine=on)
+    assert (second in files) == (prune == "none")
+
+
 def test_a_target_that_was_set_up_by_names_that_move_is_taken_over_without_a_break(tmp_path: Path) -> None:
     on, stays = machine(tmp_path), "/dev/disk/by-id/virtio-vol0"
     on.devices.same = {"/dev/sdb": stays}
