@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Collection, Mapping
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _configfs, _nvmet_plan, _nvmet_sizes, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _configfs,
+    _nvmet_interrupted,
+    _nvmet_plan,
+    _nvmet_sizes,
+    _state,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._devices import Devices
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_apply import apply_all, ask_transports, spare_port
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import changes
@@ -27,7 +33,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import (
     label,
     parent,
 )
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, apply
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, Refused, apply
 
 
 class NotConverged(Exception):
@@ -103,7 +109,9 @@ def converge(
         bad.update({f"hosts/{nqn}": f"{label(f'hosts/{nqn}')}: {why}" for nqn, why in keyless.items()})
         desired = as_served(without(wanted, actual, bad), actual, on.devices)
         owned = _state.owned(SLICE, on.owned_dir)
-        found = _nvmet_plan.plan(desired, actual, owned, prune, on.root)
+        before = _nvmet_interrupted.noted(on.owned_dir)
+        missing = _nvmet_interrupted.lost(before, actual)
+        found, desired = _nvmet_interrupted.plan(missing, desired, actual, owned, prune, on.root)
         # Measured before nvmet looks, see _nvmet_sizes.
         sizes, noted = _nvmet_sizes.measure(desired, on.devices), _nvmet_sizes.seen(on.owned_dir)
         found.operations += _nvmet_sizes.plan(desired, actual, noted, sizes, on.root)
@@ -113,8 +121,9 @@ def converge(
         if saving and save and not check:
             saving.write_keys()
         if found.operations and not check:
-            _apply(on, desired, actual, found, owned, prune)
+            _apply(on, desired, actual, found, owned, missing)
         if not check:
+            _nvmet_interrupted.note(Tree(), on.owned_dir)
             _nvmet_sizes.note(desired, noted, sizes, on.owned_dir)
         if saving and save and not check:
             saving.commit()
@@ -170,14 +179,23 @@ def _unknown(wanted: Tree, actual: Tree) -> list[str]:
     ]
 
 
-def _apply(on: Machine, desired: Tree, actual: Tree, found: _nvmet_plan.Plan, owned: list[str], prune: str) -> None:
-    spare = spare_port(actual)
-    # What is about to be made is ours from now on, also when this run is killed halfway.
-    ours = {*owned, *found.created, spare}
+def _apply(on: Machine, desired: Tree, actual: Tree, found: _nvmet_plan.Plan, owned: list[str], missing: Tree) -> None:
+    _ask(on, actual, found, owned)
+    down = _nvmet_interrupted.together(missing, _nvmet_interrupted.taken_down(found.operations, actual, on.root))
+    _nvmet_interrupted.note(down, on.owned_dir)
+    # What is about to be made is ours from now on, also when this run is killed halfway; not what is only put back.
+    ours = {*owned, *({*found.created} - {*missing.objects, *missing.links})}
     _state.own(SLICE, sorted(ours), on.owned_dir)
-    ask_transports(found.operations, actual, f"{on.root}/{spare}", explain, on.kernel.perform)
-    apply_all(found.operations, explain, on.kernel.perform)
-    there = {*actual.objects, *actual.links, *found.created}.difference(found.removed)
+    there = {*actual.objects, *actual.links}
+    try:
+        apply_all(found.operations, explain, on.kernel.perform)
+    except Refused as refused:
+        paths = {one.path[len(on.root) + 1 :] for one in refused.applied if one.verb != "write"}
+        _state.own(SLICE, sorted({*owned, *(ours & paths)} - (paths & {*found.removed})), on.owned_dir)
+        closed = _nvmet_interrupted.still_down(down, refused.applied, on.root)
+        why = f"{refused.refusal} Until a run succeeds, which puts it back, this is gone: {', '.join(closed)}."
+        raise Refused(refused.operation, refused.code, why if closed else refused.refusal, refused.applied) from None
+    there = there.union(found.created).difference(found.removed)
     _state.own(SLICE, sorted(ours & there), on.owned_dir)
     left = _configfs.without_effect(on.kernel, on.root, found.operations, desired)
     if left:
@@ -185,6 +203,17 @@ def _apply(on: Machine, desired: Tree, actual: Tree, found: _nvmet_plan.Plan, ow
             f"{len(left)} operation(s) had no effect, the first for {left[0].about}: `{left[0].line()}`. The kernel "
             "keeps another value than the one written, or another program changes nvmet."
         )
+
+
+def _ask(on: Machine, actual: Tree, found: _nvmet_plan.Plan, owned: list[str]) -> None:
+    """Ask for the transports; until they are known nothing is ours but the port that asks."""
+    spare = spare_port(actual)
+    _state.own(SLICE, sorted({*owned, spare}), on.owned_dir)
+    try:
+        ask_transports(found.operations, actual, f"{on.root}/{spare}", explain, on.kernel.perform)
+    except Refused:
+        _state.own(SLICE, owned, on.owned_dir)
+        raise
 
 
 def _known(saved: Mapping[str, Any]) -> set[str]:

@@ -79,7 +79,8 @@ options:
             next connection on.
           - A host that has a key and is described without one keeps it, now and at boot, for nvmet forgets a key only
             with its host. To take it away, leave the host out of O(hosts) and of every
-            O(subsystems[].allowed_hosts) in one run, with O(prune) not V(none), and describe it without a key in the next.
+            O(subsystems[].allowed_hosts) in one run, with O(prune) not V(none), and describe it without a key in the
+            next.
           - It is shown nowhere, and nvmet's own file of it, which everyone could read, is made readable for root alone.
         type: str
       dhchap_ctrl_key:
