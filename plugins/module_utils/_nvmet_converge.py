@@ -18,7 +18,12 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _state,
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._devices import Devices
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_apply import apply_all, ask_transports, spare_port
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_apply import (
+    apply_all,
+    ask_addresses,
+    ask_transports,
+    spare_port,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import changes
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid, parse
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_devices import as_served, unfit, without
@@ -180,6 +185,7 @@ def _unknown(wanted: Tree, actual: Tree) -> list[str]:
 
 
 def _apply(on: Machine, desired: Tree, actual: Tree, found: _nvmet_plan.Plan, owned: list[str], missing: Tree) -> None:
+    ask_addresses(found.operations, actual, desired, on.root, explain, on.kernel.bind)
     _ask(on, actual, found, owned)
     down = _nvmet_interrupted.together(missing, _nvmet_interrupted.taken_down(found.operations, actual, on.root))
     _nvmet_interrupted.note(down, on.owned_dir)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import errno
 import itertools
 import json
@@ -329,26 +328,36 @@ def test_a_described_link_of_others_stays_theirs_after_a_killed_run(tmp_path: Pa
     assert f"ports/1/subsystems/{THEIRS}" in on.kernel.links
 
 
-def test_a_new_address_that_is_refused_loses_no_link(tmp_path: Path) -> None:
+@pytest.mark.parametrize("address", ["10.9.9.9", "2001:db8::9"])
+def test_a_new_address_that_this_machine_lacks_closes_nothing(tmp_path: Path, address: str) -> None:
+    on = shared_port(tmp_path)
+    on.kernel.elsewhere = {address}
+    before, links, ours = len(on.kernel.performed), dict(on.kernel.links), owned(on)
+    family = "ipv6" if ":" in address else "ipv4"
+    with pytest.raises(Refused, match="EADDRNOTAVAIL: no interface of this machine has the address") as refused:
+        converge.converge(simple(traddr=address, adrfam=family), machine=on)
+    assert refused.value.applied == on.kernel.performed[before:] == []
+    assert (on.kernel.links, owned(on)) == (links, ours)
+    assert not converge.converge(simple(), machine=on).changed
+
+
+def test_a_new_address_that_is_refused_while_the_port_is_closed_loses_no_link(tmp_path: Path) -> None:
     on = shared_port(tmp_path)
     opened = on.kernel.open_port
 
-    def elsewhere(port: str) -> None:
-        if on.kernel.objects[port]["addr_traddr"] == "10.9.9.9":
-            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    def taken(port: str) -> None:
+        if on.kernel.objects[port]["addr_trsvcid"] == "4421":
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         opened(port)
 
-    on.kernel.open_port = elsewhere
-    for _again in range(2):
-        with pytest.raises(Refused, match="EADDRNOTAVAIL: no interface of this machine has the address"):
-            converge.converge(simple(traddr="10.9.9.9"), machine=on)
-    on = dataclasses.replace(on)
+    on.kernel.open_port = taken
+    with pytest.raises(Refused, match=f"EADDRINUSE.*this is gone: port 1 subsystems .*{THEIRS}"):
+        converge.converge(simple(trsvcid="4421"), machine=on)
+    with pytest.raises(Refused, match="EADDRINUSE"):
+        converge.converge(simple(trsvcid="4421"), machine=on)
     converge.converge(simple(traddr="10.10.255.2"), machine=on)
     assert {f"ports/1/subsystems/{nqn}" for nqn in (VOL, THEIRS)} <= set(on.kernel.links)
-    with pytest.raises(Refused, match=f"this is gone: port 1 subsystems .*{THEIRS}"):
-        converge.converge(simple(traddr="10.9.9.9"), machine=on)
-    converge.converge(simple(), machine=on)
-    assert {f"ports/1/subsystems/{nqn}" for nqn in (VOL, THEIRS)} <= set(on.kernel.links)
+    assert f"ports/1/subsystems/{THEIRS}" not in owned(on)
 
 
 def exchanged() -> tuple[dict, dict]:
