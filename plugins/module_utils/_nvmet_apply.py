@@ -47,18 +47,12 @@ def ask_transports(operations: Iterable[Operation], actual: Tree, folder: str, e
 
 
 def ask_addresses(
-    operations: Iterable[Operation],
-    actual: Tree,
-    desired: Tree,
-    root: str,
-    explain: Explain,
-    bind: Callable[[str], None],
+    plan: list[Operation], actual: Tree, desired: Tree, root: str, explain: Explain, bind: Callable[[str], None]
 ) -> None:
     """Bind to every new address of an open port first: nvmet would refuse it only after the port is closed.
 
     Raises Refused with the operation that would open the port; nothing of the plan was applied.
     """
-    plan = list(operations)
     opens = {one.path.rpartition("/subsystems/")[0]: one for one in reversed(plan) if one.verb == "symlink"}
     open_now = {f"{root}/{link.rpartition('/subsystems/')[0]}" for link in actual.links}
     for write in plan:

@@ -341,6 +341,13 @@ def test_a_new_address_that_this_machine_lacks_closes_nothing(tmp_path: Path, ad
     assert not converge.converge(simple(), machine=on).changed
 
 
+def test_an_address_is_asked_of_the_kernel() -> None:
+    _configfs.Live().bind("127.0.0.1")
+    with pytest.raises(OSError) as refused:
+        _configfs.Live().bind("192.0.2.1")
+    assert refused.value.errno == errno.EADDRNOTAVAIL
+
+
 def test_a_new_address_that_is_refused_while_the_port_is_closed_loses_no_link(tmp_path: Path) -> None:
     on = shared_port(tmp_path)
     opened = on.kernel.open_port
