@@ -9,7 +9,8 @@ import time
 from typing import Any, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import Disruptive, Machine, Result, converge
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import restored
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import file, restored
 
 
 class Late(Exception):
@@ -38,6 +39,8 @@ def boot(saved: Mapping[str, Any], wait: float = 60.0, machine: Machine | None =
 def _converge(description: Mapping[str, Any], prune: str, keyless: Mapping[str, str], machine: Machine) -> Result:
     try:
         return converge(description, boot=True, prune=prune, keyless=keyless, machine=machine)
+    except Invalid as error:
+        raise ValueError(f"{file(machine.config_dir)}: {error}; run the playbook again, which writes it anew") from None
     except Disruptive:
         # What should go can wait for a playbook; hosts wait for what should be served.
         return converge(description, boot=True, prune="none", keyless=keyless, machine=machine)

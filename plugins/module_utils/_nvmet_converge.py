@@ -24,20 +24,14 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_apply import (
     ask_transports,
     spare_port,
 )
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import changes
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import expected
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid, parse
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_devices import as_served, unfit, without
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_forecast import Disruption, forecast
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_live import users
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_refusals import explain
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import SLICE, Saving, keep_keys
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import (
-    Object,
-    Tree,
-    is_builtin,
-    label,
-    parent,
-)
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import SLICE, Saving, keep_keys, load, served
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, label
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, Refused, apply
 
 
@@ -86,7 +80,7 @@ class Result:
     @property
     def after(self) -> Tree:
         """What nvmet has once the plan is applied, as far as it can be known; for a diff."""
-        return _expected(self.desired, self.before, self.found)
+        return expected(self.desired, self.before, self.found.created, self.found.removed)
 
 
 def converge(
@@ -123,15 +117,14 @@ def converge(
         costs = _forecast(on, found.operations, actual, allow_disruption, check)
         saving = Saving(wanted, prune, on.config_dir) if persist and not boot else None
         save = saving is not None and saving.is_needed()
-        if saving and save and not check:
-            saving.write_keys()
-        if found.operations and not check:
-            _apply(on, desired, actual, found, owned, missing)
-        if not check:
-            _nvmet_interrupted.note(Tree(), on.owned_dir)
-            _nvmet_sizes.note(desired, noted, sizes, on.owned_dir)
-        if saving and save and not check:
-            saving.commit()
+        with _state.telling() as applied:
+            if saving and save and not check:
+                saving.write_keys()
+            if not check:
+                _apply(on, desired, actual, found, owned, missing, applied)
+                _nvmet_sizes.note(desired, noted, sizes, on.owned_dir)
+            if saving and save and not check:
+                saving.commit()
         return Result(
             changed=bool(prepared or found.operations) or save,
             plan=[*prepared, *found.operations],
@@ -146,8 +139,8 @@ def converge(
 def _look(on: Machine, wanted: Tree, check: bool, boot: bool) -> tuple[Tree, dict[str, str], list[Operation]]:
     """What nvmet has, what cannot be served, and what it took or takes to see nvmet at all."""
     actual = _configfs.gather(on.kernel, on.root)
-    saved = _state.load(SLICE, on.config_dir) or {}
-    bad = unfit(wanted, actual, _known(saved), on.devices)
+    saved = load(on.config_dir)
+    bad = unfit(wanted, actual, served(saved), on.devices)
     # Boot brings the saved keys itself, and lets in whom it can.
     keyless = keep_keys(wanted, actual, {} if boot else saved.get("keys", {}), on.config_dir)
     problems = [*_unknown(wanted, actual), *([] if boot else bad.values()), *keyless]
@@ -184,9 +177,18 @@ def _unknown(wanted: Tree, actual: Tree) -> list[str]:
     ]
 
 
-def _apply(on: Machine, desired: Tree, actual: Tree, found: _nvmet_plan.Plan, owned: list[str], missing: Tree) -> None:
-    ask_addresses(found.operations, actual, desired, on.root, explain, on.kernel.bind)
-    _ask(on, actual, found, owned)
+def _apply(
+    on: Machine,
+    desired: Tree,
+    actual: Tree,
+    found: _nvmet_plan.Plan,
+    owned: list[str],
+    missing: Tree,
+    applied: list[Operation],
+) -> None:
+    if found.operations:
+        ask_addresses(found.operations, actual, desired, on.root, explain, on.kernel.bind)
+        _ask(on, actual, found, owned)
     down = _nvmet_interrupted.together(missing, _nvmet_interrupted.taken_down(found.operations, actual, on.root))
     _nvmet_interrupted.note(down, on.owned_dir)
     # What is about to be made is ours from now on, also when this run is killed halfway; not what is only put back.
@@ -194,15 +196,15 @@ def _apply(on: Machine, desired: Tree, actual: Tree, found: _nvmet_plan.Plan, ow
     _state.own(SLICE, sorted(ours), on.owned_dir)
     there = {*actual.objects, *actual.links}
     try:
-        apply_all(found.operations, explain, on.kernel.perform)
+        applied += apply_all(found.operations, explain, on.kernel.perform)
     except Refused as refused:
         paths = {one.path[len(on.root) + 1 :] for one in refused.applied if one.verb != "write"}
-        _state.own(SLICE, sorted({*owned, *(ours & paths)} - (paths & {*found.removed})), on.owned_dir)
         closed = _nvmet_interrupted.still_down(down, refused.applied, on.root)
-        why = f"{refused.refusal} Until a run succeeds, which puts it back, this is gone: {', '.join(closed)}."
-        raise Refused(refused.operation, refused.code, why if closed else refused.refusal, refused.applied) from None
+        why = f" Until a run succeeds, which puts it back, this is gone: {', '.join(closed)}." if closed else ""
+        raise _owning(on, {*owned, *(ours & paths)} - (paths & {*found.removed}), refused, why) from None
     there = there.union(found.created).difference(found.removed)
     _state.own(SLICE, sorted(ours & there), on.owned_dir)
+    _nvmet_interrupted.note(Tree(), on.owned_dir)
     left = _configfs.without_effect(on.kernel, on.root, found.operations, desired)
     if left:
         raise NotConverged(
@@ -217,31 +219,14 @@ def _ask(on: Machine, actual: Tree, found: _nvmet_plan.Plan, owned: list[str]) -
     _state.own(SLICE, sorted({*owned, spare}), on.owned_dir)
     try:
         ask_transports(found.operations, actual, f"{on.root}/{spare}", explain, on.kernel.perform)
-    except Refused:
-        _state.own(SLICE, owned, on.owned_dir)
-        raise
+    except Refused as refused:
+        raise _owning(on, owned, refused) from None
 
 
-def _known(saved: Mapping[str, Any]) -> set[str]:
-    """Devices that the last applied description served."""
-    subsystems = saved.get("target", {}).get("subsystems") or []
-    return {one["device_path"] for each in subsystems for one in each.get("namespaces") or [] if one.get("device_path")}
-
-
-def _expected(desired: Tree, actual: Tree, found: _nvmet_plan.Plan) -> Tree:
-    """What nvmet will have once the plan is applied, as far as it can be known."""
-    objects = {path: Object(have.kind, dict(have.attributes)) for path, have in actual.objects.items()}
-    for path, want in desired.objects.items():
-        have = objects.get(path)
-        merged = {} if have is None else have.attributes
-        for row, value in changes(desired, actual, path):
-            merged[row.name] = value
-        if have is not None or path in found.created or merged:
-            objects[path] = Object(want.kind, merged)
-    links = {**actual.links, **desired.links}
-    gone = set(found.removed)
-    gone |= {path for path in actual.objects if is_builtin(actual, path) and parent(path) in gone}
-    return Tree(
-        {path: kept for path, kept in objects.items() if path not in gone},
-        {path: target for path, target in links.items() if path not in gone},
-    )
+def _owning(on: Machine, names: Collection[str], refused: Refused, why: str = "") -> Refused:
+    """The refusal, once it is noted what is ours; it tells also when that cannot be noted."""
+    try:
+        _state.own(SLICE, sorted(names), on.owned_dir)
+    except _state.Unsaved as unsaved:
+        why += f" Besides, {unsaved}"
+    return Refused(refused.operation, refused.code, refused.refusal + why, refused.applied)

@@ -404,8 +404,10 @@ disconnects:
       type: list
       elements: str
 applied:
-  description: What had been done before the kernel refused an operation. It stays; a further run continues from there.
-  returned: when the kernel refuses an operation
+  description:
+    - What had been done before the kernel refused an operation or a file could not be written.
+    - It stays; a further run continues from there.
+  returned: when the kernel refuses an operation or a file cannot be written
   type: list
   elements: str
 problems:
@@ -424,7 +426,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description im
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_prune import CHOICES
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import label, render
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import Busy
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import Busy, Unsaved
 
 
 def main() -> None:
@@ -448,7 +450,7 @@ def main() -> None:
         )
     except Invalid as error:
         module.fail_json(msg="; ".join(error.problems), problems=error.problems)
-    except Refused as error:
+    except (Refused, Unsaved) as error:
         module.fail_json(msg=str(error), applied=[operation.line() for operation in error.applied])
     except (Disruptive, NotConverged, Busy, ValueError, OSError) as error:
         module.fail_json(msg=str(error))
