@@ -35,6 +35,7 @@ def checked(saved: Mapping[str, Any], config_dir: str) -> Mapping[str, Any]:
         fits = all(isinstance(name, str) for name in keys.values()) and _objects(hosts) and _objects(subsystems)
         fits = fits and all("nqn" in host for host in hosts)
         fits = fits and all(_objects(one.get("namespaces") or []) for one in subsystems)
+        fits = fits and all(isinstance(one.get("passthru") or {}, dict) for one in subsystems)
     if not fits:
         raise _state.damaged(file(config_dir))
     return saved
@@ -43,8 +44,8 @@ def checked(saved: Mapping[str, Any], config_dir: str) -> Mapping[str, Any]:
 def served(saved: Mapping[str, Any]) -> set[str]:
     """Paths of the devices that the saved description served."""
     subsystems = saved.get("target", {}).get("subsystems") or []
-    paths = (one.get("device_path") for each in subsystems for one in each.get("namespaces") or [])
-    return {path for path in paths if isinstance(path, str)}
+    found = [one for each in subsystems for one in [*(each.get("namespaces") or []), each.get("passthru") or {}]]
+    return {one["device_path"] for one in found if isinstance(one.get("device_path"), str)}
 
 
 def _objects(found: Any) -> bool:

@@ -36,6 +36,7 @@ DESCRIPTIONS = [
     '{"target": {"hosts": [{}]}}',
     '{"target": {"subsystems": {"a": 1}}}',
     '{"target": {"subsystems": [{"namespaces": [1]}]}}',
+    '{"target": {"subsystems": [{"passthru": "/dev/nvme0"}]}}',
 ]
 
 
