@@ -77,11 +77,16 @@ options:
         description:
           - DH-HMAC-CHAP key of the host, as C(nvme gen-dhchap-key) prints it. A host authenticates by it from its
             next connection on.
+          - A host that has a key and is described without one keeps it, now and at boot, for nvmet forgets a key only
+            with its host. To take it away, leave the host out of O(hosts) and of every
+            O(subsystems[].allowed_hosts) in one run, with O(prune) not V(none), and describe it without a key in the
+            next.
           - It is shown nowhere, and nvmet's own file of it, which everyone could read, is made readable for root alone.
         type: str
       dhchap_ctrl_key:
         description:
-          - DH-HMAC-CHAP key by which the target authenticates itself to the host.
+          - DH-HMAC-CHAP key by which the target authenticates itself to the host. Left out, it stays like
+            O(hosts[].dhchap_key).
         type: str
   subsystems:
     description:
@@ -399,8 +404,10 @@ disconnects:
       type: list
       elements: str
 applied:
-  description: What had been done before the kernel refused an operation. It stays; a further run continues from there.
-  returned: when the kernel refuses an operation
+  description:
+    - What had been done before the kernel refused an operation or a file could not be written.
+    - It stays; a further run continues from there.
+  returned: when the kernel refuses an operation or a file cannot be written
   type: list
   elements: str
 problems:
@@ -419,7 +426,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description im
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_prune import CHOICES
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import label, render
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import Busy
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import Busy, Unsaved
 
 
 def main() -> None:
@@ -443,7 +450,7 @@ def main() -> None:
         )
     except Invalid as error:
         module.fail_json(msg="; ".join(error.problems), problems=error.problems)
-    except Refused as error:
+    except (Refused, Unsaved) as error:
         module.fail_json(msg=str(error), applied=[operation.line() for operation in error.applied])
     except (Disruptive, NotConverged, Busy, ValueError, OSError) as error:
         module.fail_json(msg=str(error))
