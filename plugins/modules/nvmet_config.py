@@ -35,8 +35,10 @@ options:
   allow_disruption:
     description:
       - NQNs of subsystems whose connected hosts this run may disturb.
-      - A run that would drop a controller, take away a namespace or change its identity while a host is connected is
-        refused as a whole, unless its subsystem is named here.
+      - A run that would drop a controller, take away a namespace, change its identity or leave it without an accessible
+        ANA state (V(optimized) or V(non-optimized)) on a port, while a host is connected there, is refused as a whole,
+        unless its subsystem is named here.
+      - A subsystem that the description renames or drops is named by the NQN that it has now.
     type: list
     elements: str
     default: []
@@ -378,7 +380,8 @@ kept:
 disconnects:
   description:
     - What the plan costs the hosts that are connected now, one entry for each subsystem that is disturbed.
-    - A host counts with every subsystem of its port, for nvmet does not tell which of them it uses.
+    - Where the kernel has nvmet's debugfs, it tells which subsystem a host uses; elsewhere a host counts with every
+      subsystem of its port, and for transport V(mptcp) with every port of that service ID.
   returned: success
   type: list
   elements: dict
@@ -394,8 +397,15 @@ disconnects:
       description: IDs of the namespaces that are taken away, for a moment or for good.
       type: list
       elements: str
+    inaccessible:
+      description:
+        - For the ID of each port, the IDs of the namespaces that hosts can use there now and, by their ANA states, no
+          longer afterwards.
+      type: dict
     hosts:
-      description: Addresses of the connected hosts; V(unknown) for a transport that does not tell.
+      description:
+        - NQNs of the connected hosts where the kernel has nvmet's debugfs, else their addresses, V(this machine) for
+          transport V(loop) and V(unknown) for a transport that does not tell.
       type: list
       elements: str
 applied:
