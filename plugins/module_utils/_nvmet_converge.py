@@ -163,8 +163,8 @@ def _forecast(
     refused = [one for one in found if one.subsystem not in allowed]
     if refused and not check:
         raise Disruptive(
-            f"{'; '.join(one.words() for one in refused)}. Nothing was changed. Stop the use, or list the subsystem "
-            "in allow_disruption"
+            f"{'; '.join(one.words() for one in refused)}. Nothing was changed. Stop the use, or list "
+            f"{', '.join(one.subsystem for one in refused)} in allow_disruption"
         )
     return found
 

@@ -85,11 +85,32 @@ def lock(path: str = LOCK_PATH, timeout: float = 60.0) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() >= deadline:
-                    raise Busy(f"another run of this collection has held {path} for {timeout:g} s") from None
+                    raise Busy(_busy(path, handle, timeout)) from None
                 time.sleep(0.1)
         yield
     finally:
         os.close(handle)
+
+
+def _busy(path: str, handle: int, timeout: float) -> str:
+    pid = _holder(os.fstat(handle))
+    who, see = (f"process {pid}", f" (`ps -fp {pid}` shows it)") if pid else ("another process", "")
+    return (
+        f"{path}: {who}, a run of this collection or its boot unit, has held this lock for more than {timeout:g} s. "
+        f"Nothing was changed; wait until it ends{see} and run again"
+    )
+
+
+def _holder(file: os.stat_result) -> int | None:
+    """The process that has the flock(2) lock of a file, where the kernel tells; one of another namespace has no ID."""
+    number = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
+    try:
+        with open("/proc/locks", encoding="ascii") as stream:
+            rows = [line.split() for line in stream]
+    except OSError:
+        return None
+    # 1: FLOCK ADVISORY WRITE 1234 fe:00:2146755 0 EOF
+    return next((int(row[4]) for row in rows if row[1] == "FLOCK" and row[5] == number and int(row[4]) > 0), None)
 
 
 def replace_file(path: str, content: str | bytes, mode: int = 0o600) -> None:

@@ -35,8 +35,11 @@ options:
   allow_disruption:
     description:
       - NQNs of subsystems whose connected hosts this run may disturb.
-      - A run that would drop a controller, take away a namespace or change its identity while a host is connected is
-        refused as a whole, unless its subsystem is named here.
+      - A run that would drop a controller, take away a namespace, change its identity or leave it without an accessible
+        ANA state (V(optimized) or V(non-optimized)) on a port, while a host is connected there, is refused as a whole,
+        unless its subsystem is named here.
+      - A subsystem that the description renames or drops is named by the NQN that it has now, as in RV(disconnects).
+      - Check mode refuses nothing for this. It tells the cost in RV(disconnects) and warns of what a run would refuse.
     type: list
     elements: str
     default: []
@@ -44,7 +47,8 @@ options:
     description:
       - Whether the description is saved in C(/etc/nvmeof-mptcp/target.json), from where the role's unit applies it
         at boot.
-      - The file is replaced only after everything was applied.
+      - The file is replaced only after everything was applied. With V(false) it stays as it is, keys included, so that
+        the next boot brings back what was saved last.
       - It refers to DH-HMAC-CHAP keys, which are in one file for each host under C(/etc/nvmeof-mptcp/keys/target), with
         mode 0600. The file goes with its host. At boot a host whose file is missing or readable by others is not let
         in.
@@ -383,7 +387,8 @@ kept:
 disconnects:
   description:
     - What the plan costs the hosts that are connected now, one entry for each subsystem that is disturbed.
-    - A host counts with every subsystem of its port, for nvmet does not tell which of them it uses.
+    - Where the kernel has nvmet's debugfs, it tells which subsystem a host uses; elsewhere a host counts with every
+      subsystem of its port, and for transport V(mptcp) with every port of that service ID.
   returned: success
   type: list
   elements: dict
@@ -399,8 +404,15 @@ disconnects:
       description: IDs of the namespaces that are taken away, for a moment or for good.
       type: list
       elements: str
+    inaccessible:
+      description:
+        - For the ID of each port, the IDs of the namespaces that hosts can use there now and, by their ANA states, no
+          longer afterwards.
+      type: dict
     hosts:
-      description: Addresses of the connected hosts; V(unknown) for a transport that does not tell.
+      description:
+        - NQNs of the connected hosts where the kernel has nvmet's debugfs, else their addresses, V(this machine) for
+          transport V(loop) and V(unknown) for a transport that does not tell.
       type: list
       elements: str
 applied:
@@ -457,7 +469,9 @@ def main() -> None:
     for path in result.kept:
         module.warn(f"{label(path)} is not described any more and stays, for something that is not ours uses it")
     for one in result.disconnects:
-        module.warn(one.words())
+        refused = module.check_mode and one.subsystem not in params["allow_disruption"]
+        remedy = f". A run refuses that: stop the use, or list {one.subsystem} in allow_disruption" if refused else ""
+        module.warn(one.words() + remedy)
     diff = {"before_header": "nvmet", "after_header": "nvmet"}
     module.exit_json(
         changed=result.changed,

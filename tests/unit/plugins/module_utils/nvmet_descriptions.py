@@ -116,6 +116,12 @@ def descriptions(draw):
     """A valid description of a whole target."""
     found = {"hosts": draw(hosts()), "subsystems": draw(subsystems())}
     found["ports"] = draw(ports([item["nqn"] for item in found["subsystems"]]))
+    for item in found["subsystems"]:
+        serving = [port for port in found["ports"] if item["nqn"] in port["subsystems"]]
+        offered = {1, *(group["grpid"] for port in serving for group in port["ana_groups"])}
+        for namespace in item.get("namespaces", []) if serving else []:
+            if namespace.get("ana_grpid", 1) not in offered:
+                del namespace["ana_grpid"]
     if draw(st.integers(0, 4)) == 0:
         found["discovery_nqn"] = "nqn.2026-11.org.example.discovery"
     return found

@@ -649,6 +649,73 @@ def test_hosts_that_are_connected_are_not_disturbed_unless_allowed(tmp_path: Pat
     assert converge.converge(second, machine=on, allow_disruption=[VOL]).changed
 
 
+def grouped(grpid: int = 1, **states: str) -> dict:
+    """with_second_namespace(), its second namespace in a group, and the groups of its port: g2="optimized"."""
+    groups = [{"grpid": int(name[1:]), "ana_state": state} for name, state in states.items()]
+    description = {**with_second_namespace(), "ports": simple(ana_groups=groups)["ports"]}
+    description["subsystems"][0]["namespaces"][1]["ana_grpid"] = grpid
+    return description
+
+
+BOTH = grouped(2, g1="optimized", g2="non-optimized")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "lost"),
+    [
+        (BOTH, grouped(2, g1="inaccessible", g2="optimized"), ["1"]),
+        (BOTH, grouped(2, g1="persistent-loss", g2="optimized"), ["1"]),
+        (BOTH, grouped(2, g1="change", g2="optimized"), ["1"]),
+        (BOTH, grouped(2, g1="inaccessible", g2="inaccessible"), ["1", "2"]),
+        (BOTH, grouped(3, g2="optimized", g3="inaccessible"), ["2"]),
+        # A group that goes takes its state along.
+        (grouped(2, g2="optimized"), grouped(1, g1="inaccessible"), ["1", "2"]),
+        (BOTH, grouped(2, g1="non-optimized", g2="optimized"), []),
+        (BOTH, grouped(1), []),
+        (BOTH, grouped(3, g3="optimized"), []),
+        (grouped(2, g2="inaccessible"), grouped(2, g2="persistent-loss"), []),
+        (grouped(2, g2="inaccessible"), BOTH, []),
+    ],
+)
+def test_a_namespace_in_use_keeps_an_accessible_state_unless_allowed(
+    tmp_path: Path, first: dict, second: dict, lost: list
+) -> None:
+    on = machine(tmp_path)
+    converge.converge(first, machine=on)
+    on.kernel.tables = [CONNECTED]
+    before = len(on.kernel.performed)
+    if lost:
+        words = f"{VOL} is in use by 10.10.0.101 and this makes namespace {', '.join(lost)} inaccessible on port 1"
+        with pytest.raises(converge.Disruptive, match=words):
+            converge.converge(second, machine=on)
+        assert len(on.kernel.performed) == before
+    found = converge.converge(second, check=True, machine=on).disconnects
+    assert [one.inaccessible for one in found] == ([{"1": lost}] if lost else [])
+    assert converge.converge(second, machine=on, allow_disruption=[VOL] if lost else []).changed
+
+
+def test_a_group_of_a_port_that_nobody_uses_may_become_inaccessible(tmp_path: Path) -> None:
+    on = machine(tmp_path)
+    second_port = {**simple()["ports"][0], "portid": 2, "traddr": "10.10.255.2", "trtype": "tcp"}
+    first = {**simple(), "ports": [*simple(trtype="tcp")["ports"], second_port]}
+    converge.converge(first, machine=on)
+    on.kernel.tables = [CONNECTED]
+    away = {**second_port, "ana_groups": [{"grpid": 1, "ana_state": "inaccessible"}]}
+    assert converge.converge({**first, "ports": [first["ports"][0], away]}, machine=on).disconnects == []
+
+
+def test_a_subflow_that_joined_on_another_address_uses_an_mptcp_port(tmp_path: Path) -> None:
+    on = machine(tmp_path)
+    converge.converge(with_second_namespace(), machine=on)
+    on.kernel.tables = [CONNECTED.replace("01FF0A0A", "02FF0A0A")]
+    with pytest.raises(converge.Disruptive, match=r"in use by 10\.10\.0\.101 and this takes away namespace 2"):
+        converge.converge(simple(), machine=on)
+    on.kernel.tables = [CONNECTED.replace("01FF0A0A:1144", "02FF0A0A:1145")]
+    assert converge.converge(simple(trtype="tcp"), machine=on).disconnects == []
+    on.kernel.tables = [CONNECTED.replace("01FF0A0A", "02FF0A0A")]
+    assert converge.converge({}, machine=on).disconnects == [], "a connection of tcp has one address"
+
+
 def test_what_disturbs_nobody_needs_no_leave(tmp_path: Path) -> None:
     on = machine(tmp_path)
     converge.converge(simple(), machine=on)
