@@ -48,43 +48,79 @@ def from_nvmetcli(saved: Any) -> dict[str, Any]:
     return _object(saved, KINDS["nvmet"], "nvmetcli")
 
 
-def _object(saved: Mapping[str, Any], kind: Kind, where: str) -> dict[str, Any]:
+def _object(saved: Any, kind: Kind, where: str) -> dict[str, Any]:
+    if not isinstance(saved, Mapping):
+        raise AnsibleFilterError(f"{where}: {_shown(saved)} must be the dictionary of a {kind.name}; correct it")
+    inside = {*kind.groups, *kind.links, *kind.fixed}
+    out = _attributes(_flat({name: value for name, value in saved.items() if name not in inside}), kind, where)
+    for name, inner in kind.groups.items():
+        out[name] = [_object(item, KINDS[inner], place) for item, place in _items(saved, name, where)]
+    for name in kind.links:
+        out[name] = [_name(item, place) for item, place in _items(saved, name, where)]
+    for name in kind.fixed:
+        found = _one(saved, name, kind, where)
+        if found.get("device_path"):
+            out[name] = found
+    return out
+
+
+def _attributes(flat: dict[Any, Any], kind: Kind, where: str) -> dict[str, Any]:
     out: dict[str, Any] = {}
-    # nvmetcli keeps the attribute addr_trtype as trtype in a dictionary addr.
-    flat = {f"{group}_{name}": value for group, inner in saved.items() if isinstance(inner, Mapping)
-            and group not in kind.fixed for name, value in inner.items()}  # fmt: skip
-    flat |= {name: value for name, value in saved.items() if not isinstance(value, (Mapping, list))}
     if kind.key:
         out[kind.key] = flat.pop(kind.key, None)
+        if not isinstance(out[kind.key], (str, int)):
+            raise AnsibleFilterError(f"{where}: {kind.key} is missing or no text; every {kind.name} has one")
     for row in kind.attributes:
         value = _value(row, flat.pop(row.file, None), where)
         if value is not None:
             out[row.name] = value
-    for name, inner in {**kind.groups, **kind.links}.items():
-        items = saved.get(name) or []
-        out[name] = [
-            _object(item, KINDS[inner], f"{where}.{name}[{index}]") if name in kind.groups else item
-            for index, item in enumerate(items)
-        ]
-    for name in kind.fixed:
-        # nvmetcli saves a list of the one there can be.
-        entries = saved.get(name) or [{}]
-        if len(entries) > 1:
-            raise AnsibleFilterError(
-                f"{where}.{name} has {len(entries)} entries, and a {kind.name} one; remove the others"
-            )
-        found = _object(entries[0], KINDS[name], f"{where}.{name}")
-        if found.get("device_path"):
-            out[name] = found
-    unknown = set(flat) | {name for name, value in saved.items() if isinstance(value, list)} - {*out, *kind.fixed}
-    if unknown:
-        raise AnsibleFilterError(f"{where}: {', '.join(sorted(unknown))} is not known of a {kind.name}; remove it")
+    if flat:
+        names = ", ".join(sorted(map(str, flat)))
+        raise AnsibleFilterError(f"{where}: {names} is not known of a {kind.name}; remove it")
     return out
+
+
+def _flat(saved: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Attributes by their files: nvmetcli keeps the attribute addr_trtype as trtype in a dictionary addr."""
+    out = {name: value for name, value in saved.items() if not isinstance(value, Mapping)}
+    for group, inner in saved.items():
+        if isinstance(inner, Mapping):
+            out.update({f"{group}_{name}": value for name, value in inner.items()})
+    return out
+
+
+def _items(saved: Mapping[str, Any], name: str, where: str) -> list[tuple[Any, str]]:
+    """What a list of nvmetcli's holds, each with its place."""
+    items = saved.get(name, [])
+    if not isinstance(items, list):
+        raise AnsibleFilterError(f"{where}.{name}: {_shown(items)} must be a list; correct it")
+    return [(item, f"{where}.{name}[{index}]") for index, item in enumerate(items)]
+
+
+def _name(item: Any, where: str) -> str:
+    if not isinstance(item, str):
+        raise AnsibleFilterError(f"{where}: {_shown(item)} must be an NQN; correct it")
+    return item
+
+
+def _one(saved: Mapping[str, Any], name: str, kind: Kind, where: str) -> dict[str, Any]:
+    """nvmetcli saves a list of the one there can be."""
+    items = _items(saved, name, where)
+    if len(items) > 1:
+        raise AnsibleFilterError(f"{where}.{name} has {len(items)} entries, and a {kind.name} one; remove the others")
+    return _object(items[0][0], KINDS[name], items[0][1]) if items else {}
+
+
+def _shown(value: Any) -> str:
+    """A value that may be of any size, or hold a key."""
+    return f"a value of type {type(value).__name__}" if isinstance(value, (Mapping, list)) else repr(value)[:96]
 
 
 def _value(row: Attribute, value: Any, where: str) -> Any:
     if value is None:
         return None
+    if isinstance(value, (Mapping, list)):
+        raise AnsibleFilterError(f"{where}: {row.file} must be a single value and is {_shown(value)}; correct it")
     try:
         return native(row.type, row.sanitise(value))
     except ValueError as error:

@@ -14,6 +14,12 @@ from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import (
     hostnqn,
     namespace_identifiers,
 )
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._one_subsystem import (
+    Apart,
+    check_cntlids,
+    check_identities,
+    cntlids,
+)
 
 DOCUMENTATION = r"""
 name: subsystems
@@ -27,6 +33,8 @@ description:
     by its position among them, unless one of the two is written. A host takes them all for one subsystem and rejects a
     controller whose ID it has already from another target. A target that is appended changes nothing for the others
     until there are more than 16.
+  - Targets that serve one NQN with ranges of controller IDs that meet, with another C(serial), or with another C(uuid)
+    or C(nguid) of the same namespace are an error.
   - C(targets) (inventory names; all targets when not written) and C(scratch) are the fabric's own and are left out
     of the result.
 options:
@@ -64,39 +72,39 @@ _value:
 """
 
 
-#: nvmet's own limit of controller IDs, NVME_CNTLID_MAX; those above are reserved.
-CNTLID_MAX = 0xFFEF
-#: So many targets of a subsystem can be added before the controller IDs of those that are there move.
-ROOM = 16
-
-
 def subsystems(
     fabric: Any, target: str, hostvars: Mapping[str, Any], targets: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """The subsystems of one target. Raises AnsibleFilterError with the place of a mistake."""
     items = [(f"fabric_subsystems[{index}]", item) for index, item in enumerate(_list(fabric, "fabric_subsystems"))]
-    servers: dict[str, dict[str, None]] = {}
+    servers: dict[str, dict[str, tuple[str, Mapping[str, Any]]]] = {}
     served = []
     for where, item in items:
         names = _targets(item, [*targets, target], where, hostvars)
-        servers.setdefault(item["nqn"], {}).update(dict.fromkeys(names))
+        for name in names:
+            servers.setdefault(item["nqn"], {}).setdefault(name, (where, item))
         if target in names:
             served.append((where, item))
+    _once([item["nqn"] for _, item in served], f" of {target}", "nqn")
     found = [_subsystem(item, cntlids(list(servers[item["nqn"]]), target), where, hostvars) for where, item in served]
-    _once([item["nqn"] for item in found], f" of {target}", "nqn")
+    for _, item in served:
+        _across(item["nqn"], servers[item["nqn"]])
     return found
 
 
-def cntlids(servers: Sequence[str], target: str) -> dict[str, int]:
-    """The range of controller IDs of one of the targets that serve a subsystem; none where it is the only one.
-
-    A host takes the controllers of one NQN for those of one subsystem and rejects an ID that it has already
-    (nvme_validate_cntlid), so every target hands out IDs of its own. Appending a target moves nobody's range, up to 16.
-    """
-    if len(servers) < 2:
-        return {}
-    size, position = CNTLID_MAX // max(ROOM, len(servers)), servers.index(target)
-    return {"cntlid_min": position * size + 1, "cntlid_max": (position + 1) * size}
+def _across(nqn: str, servers: Mapping[str, tuple[str, Mapping[str, Any]]]) -> None:
+    """What one target alone does not show: the others that serve the same NQN."""
+    names = list(servers)
+    if len(names) < 2:
+        return
+    # The targets of one entry have its identities all alike: one of them speaks for it.
+    entries = {where: (name, item) for name, (where, item) in servers.items()}
+    try:
+        check_cntlids({name: _cntlids(item, cntlids(names, name)) for name, (_, item) in servers.items()})
+        if len(entries) > 1:
+            check_identities({name: _identities(item, where) for where, (name, item) in entries.items()})
+    except Apart as error:
+        raise AnsibleFilterError(f"fabric_subsystems: subsystem {nqn}: {error}") from error
 
 
 def _targets(item: Any, default: list[str], where: str, hostvars: Mapping[str, Any]) -> list[str]:
@@ -119,18 +127,28 @@ def _subsystem(
 ) -> dict[str, Any]:
     nqn = item["nqn"]
     out = {name: value for name, value in item.items() if name not in ("targets", "allowed_hosts", "namespaces")}
-    out.setdefault("serial", derived_serial(nqn))
-    if not {"cntlid_min", "cntlid_max"} & set(out):
-        out.update(own_cntlids)
+    out.update(_cntlids(item, own_cntlids))
     if not isinstance(item.get("allow_any_host", False), bool):
         raise AnsibleFilterError(f"{where}.allow_any_host: {item['allow_any_host']!r} must be true or false")
     out["allowed_hosts"] = _hosts(_list(item.get("allowed_hosts", []), f"{where}.allowed_hosts"), where, hostvars)
-    out["namespaces"] = [
-        _namespace(namespace, nqn, f"{where}.namespaces[{index}]")
-        for index, namespace in enumerate(_list(item.get("namespaces", []), f"{where}.namespaces"))
-    ]
+    out.update(_identities(item, where))
     _once([namespace["nsid"] for namespace in out["namespaces"]], f" ({nqn})", "nsid")
     return out
+
+
+def _cntlids(item: Mapping[str, Any], own: Mapping[str, int]) -> Mapping[str, Any]:
+    """The range of controller IDs that is written, else the target's own."""
+    written = {name: item[name] for name in ("cntlid_min", "cntlid_max") if item.get(name) is not None}
+    return written or own
+
+
+def _identities(item: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What hosts know the subsystem and its namespaces by, derived where it is not written."""
+    nqn, namespaces = item["nqn"], _list(item.get("namespaces", []), f"{where}.namespaces")
+    return {
+        "serial": derived_serial(nqn) if item.get("serial") is None else item["serial"],
+        "namespaces": [_namespace(one, nqn, f"{where}.namespaces[{index}]") for index, one in enumerate(namespaces)],
+    }
 
 
 def _hosts(names: list[Any], where: str, hostvars: Mapping[str, Any]) -> list[str]:
@@ -156,7 +174,7 @@ def _namespace(item: Any, nqn: str, where: str) -> dict[str, Any]:
     if not isinstance(item.get("scratch", False), bool):
         raise AnsibleFilterError(f"{where}.scratch: {item['scratch']!r} must be true or false")
     derived = namespace_identifiers(nqn, item["nsid"])
-    return {**derived, **{name: value for name, value in item.items() if name != "scratch"}}
+    return {**derived, **{name: value for name, value in item.items() if name != "scratch" and value is not None}}
 
 
 def _once(values: list[Any], whose: str, name: str) -> None:

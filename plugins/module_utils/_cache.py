@@ -55,10 +55,13 @@ def ensure(entry: pathlib.Path, build: t.Callable[[pathlib.Path], None], waiting
 def locked_folder(folder: pathlib.Path, waiting: t.Callable[[], None]) -> t.Iterator[None]:
     """Hold the lock of `folder`, which is created if needed (0700). waiting: called once if another process has it."""
     while True:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):
+            # It went between two looks: also mkdir() takes two, and says that what went was no folder.
+            if folder.is_file():
+                raise
             continue
         try:
             _lock(descriptor, waiting)

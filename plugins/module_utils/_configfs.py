@@ -9,6 +9,7 @@ import contextlib
 import errno
 import glob
 import os
+import socket
 import stat
 from typing import Iterable, Protocol
 
@@ -32,6 +33,8 @@ class Kernel(Protocol):
     def mode(self, path: str) -> int: ...
 
     def perform(self, operation: Operation) -> None: ...
+
+    def bind(self, address: str) -> None: ...
 
     def is_mounted(self, path: str) -> bool: ...
 
@@ -61,6 +64,11 @@ class Live:
 
     def perform(self, operation: Operation) -> None:
         perform(operation)
+
+    def bind(self, address: str) -> None:
+        """Whether a socket can have this IP address here, at any port number."""
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as trial:
+            trial.bind((address, 0))
 
     def is_mounted(self, path: str) -> bool:
         return os.path.ismount(path)

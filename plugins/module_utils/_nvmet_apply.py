@@ -14,6 +14,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Callable, Iterable
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_consistency import IP_TRANSPORTS
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, Refused, apply
 
@@ -43,6 +44,23 @@ def ask_transports(operations: Iterable[Operation], actual: Tree, folder: str, e
             apply([replace(write, path=f"{folder}/addr_trtype")], explain, do)
         finally:
             do(Operation("rmdir", folder))
+
+
+def ask_addresses(
+    plan: list[Operation], actual: Tree, desired: Tree, root: str, explain: Explain, bind: Callable[[str], None]
+) -> None:
+    """Bind to every new address of an open port first: nvmet would refuse it only after the port is closed.
+
+    Raises Refused with the operation that would open the port; nothing of the plan was applied.
+    """
+    opens = {one.path.rpartition("/subsystems/")[0]: one for one in reversed(plan) if one.verb == "symlink"}
+    open_now = {f"{root}/{link.rpartition('/subsystems/')[0]}" for link in actual.links}
+    for write in plan:
+        port, _, file = write.path.rpartition("/")
+        if file == "addr_traddr" and port in opens and port in open_now:
+            trtype = desired.objects[port[len(root) + 1 :]].attributes.get("trtype")
+            if trtype in IP_TRANSPORTS:
+                apply([opens[port]], explain, lambda _opening, address=write.value: bind(address))  # type: ignore[misc]
 
 
 def apply_all(operations: Iterable[Operation], explain: Explain, do: Do) -> list[Operation]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 from typing import Any, Mapping
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import Machine, converge
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import restored
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import Disruptive, Machine, Result, converge
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import file, restored
 
 
 class Late(Exception):
@@ -26,10 +27,20 @@ def boot(saved: Mapping[str, Any], wait: float = 60.0, machine: Machine | None =
     deadline, lines = time.monotonic() + wait, []
     while True:
         description, keyless = restored(saved, on.config_dir)
-        result = converge(description, boot=True, keyless=keyless, machine=on)
+        result = _converge(description, saved.get("prune", "owned"), keyless, on)
         lines += [operation.line() for operation in result.plan]
         if not result.late:
             return lines
         if time.monotonic() >= deadline:
             raise Late("; ".join(result.late))
         time.sleep(1.0)
+
+
+def _converge(description: Mapping[str, Any], prune: str, keyless: Mapping[str, str], machine: Machine) -> Result:
+    try:
+        return converge(description, boot=True, prune=prune, keyless=keyless, machine=machine)
+    except Invalid as error:
+        raise ValueError(f"{file(machine.config_dir)}: {error}; run the playbook again, which writes it anew") from None
+    except Disruptive:
+        # What should go can wait for a playbook; hosts wait for what should be served.
+        return converge(description, boot=True, prune="none", keyless=keyless, machine=machine)

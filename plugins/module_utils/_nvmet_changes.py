@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from typing import Iterable
+from typing import Collection, Iterable
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import KINDS, Attribute, Kind
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Object, Tree, key
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Object, Tree, is_builtin, key, parent
 
 
 def changes(desired: Tree, actual: Tree, path: str) -> list[tuple[Attribute, str]]:
@@ -61,3 +61,22 @@ def _ordered(
         if int(values["cntlid_min"]) > int(old or 0xFFEF):
             rows.sort(key=lambda row: row.name != "cntlid_max")
     return [(row, values[row.name]) for row in rows]
+
+
+def expected(desired: Tree, actual: Tree, created: Collection[str], removed: Collection[str]) -> Tree:
+    """What nvmet will have once the plan is applied, as far as it can be known."""
+    objects = {path: Object(have.kind, dict(have.attributes)) for path, have in actual.objects.items()}
+    for path, want in desired.objects.items():
+        have = objects.get(path)
+        merged = {} if have is None else have.attributes
+        for row, value in changes(desired, actual, path):
+            merged[row.name] = value
+        if have is not None or path in created or merged:
+            objects[path] = Object(want.kind, merged)
+    links = {**actual.links, **desired.links}
+    gone = set(removed)
+    gone |= {path for path in actual.objects if is_builtin(actual, path) and parent(path) in gone}
+    return Tree(
+        {path: kept for path, kept in objects.items() if path not in gone},
+        {path: target for path, target in links.items() if path not in gone},
+    )

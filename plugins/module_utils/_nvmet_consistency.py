@@ -132,4 +132,26 @@ def _discovery(tree: Tree) -> Iterator[str]:
             yield f"discovery_nqn {found!r} is how the NQN of {label(path)} begins, which nvmet refuses; choose another"
 
 
-_CHECKS: tuple[Callable[[Tree], Iterator[str]], ...] = (_subsystems, _namespaces, _ports, _links, _discovery)
+def _ana_groups(tree: Tree) -> Iterator[str]:
+    """nvmet takes any group and treats it as inaccessible on a port that does not have it."""
+    ports: dict[str, list[str]] = {}
+    for link, target in tree.links.items():
+        if link.startswith("ports/"):
+            ports.setdefault(target, []).append(parent(link))
+    for path, attributes in _of(tree, "namespace"):
+        group, serving = attributes.get("ana_grpid", "1"), ports.get(parent(path), [])
+        if serving and group != "1" and not any(f"{port}/ana_groups/{group}" in tree.objects for port in serving):
+            yield (
+                f"{label(path)}: ana_grpid {group} is a group of none of its ports, so that no host could use it; "
+                f"describe the group on {label(serving[0])} or choose 1, which every port has"
+            )
+
+
+_CHECKS: tuple[Callable[[Tree], Iterator[str]], ...] = (
+    _subsystems,
+    _namespaces,
+    _ports,
+    _links,
+    _discovery,
+    _ana_groups,
+)

@@ -10,24 +10,29 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Collection, Mapping
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _configfs, _nvmet_plan, _nvmet_sizes, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _configfs,
+    _nvmet_interrupted,
+    _nvmet_plan,
+    _nvmet_sizes,
+    _state,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._devices import Devices
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_apply import apply_all, ask_transports, spare_port
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import changes
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_apply import (
+    apply_all,
+    ask_addresses,
+    ask_transports,
+    spare_port,
+)
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import expected
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid, parse
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_devices import as_served, unfit, without
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_forecast import Disruption, forecast
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_live import users
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_refusals import explain
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import SLICE, Saving
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import (
-    Object,
-    Tree,
-    is_builtin,
-    label,
-    parent,
-)
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, apply
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import SLICE, Saving, keep_keys, load, served
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, label
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, Refused, apply
 
 
 class NotConverged(Exception):
@@ -75,7 +80,7 @@ class Result:
     @property
     def after(self) -> Tree:
         """What nvmet has once the plan is applied, as far as it can be known; for a diff."""
-        return _expected(self.desired, self.before, self.found)
+        return expected(self.desired, self.before, self.found.created, self.found.removed)
 
 
 def converge(
@@ -103,21 +108,23 @@ def converge(
         bad.update({f"hosts/{nqn}": f"{label(f'hosts/{nqn}')}: {why}" for nqn, why in keyless.items()})
         desired = as_served(without(wanted, actual, bad), actual, on.devices)
         owned = _state.owned(SLICE, on.owned_dir)
-        found = _nvmet_plan.plan(desired, actual, owned, prune, on.root)
+        before = _nvmet_interrupted.noted(on.owned_dir)
+        missing = _nvmet_interrupted.lost(before, actual)
+        found, desired = _nvmet_interrupted.plan(missing, desired, actual, owned, prune, on.root)
         # Measured before nvmet looks, see _nvmet_sizes.
         sizes, noted = _nvmet_sizes.measure(desired, on.devices), _nvmet_sizes.seen(on.owned_dir)
         found.operations += _nvmet_sizes.plan(desired, actual, noted, sizes, on.root)
         costs = _forecast(on, found.operations, actual, allow_disruption, check)
         saving = Saving(wanted, prune, on.config_dir) if persist and not boot else None
         save = saving is not None and saving.is_needed()
-        if saving and save and not check:
-            saving.write_keys()
-        if found.operations and not check:
-            _apply(on, desired, actual, found, owned, prune)
-        if not check:
-            _nvmet_sizes.note(desired, noted, sizes, on.owned_dir)
-        if saving and save and not check:
-            saving.commit()
+        with _state.telling() as applied:
+            if saving and save and not check:
+                saving.write_keys()
+            if not check:
+                _apply(on, desired, actual, found, owned, missing, applied)
+                _nvmet_sizes.note(desired, noted, sizes, on.owned_dir)
+            if saving and save and not check:
+                saving.commit()
         return Result(
             changed=bool(prepared or found.operations) or save,
             plan=[*prepared, *found.operations],
@@ -132,8 +139,11 @@ def converge(
 def _look(on: Machine, wanted: Tree, check: bool, boot: bool) -> tuple[Tree, dict[str, str], list[Operation]]:
     """What nvmet has, what cannot be served, and what it took or takes to see nvmet at all."""
     actual = _configfs.gather(on.kernel, on.root)
-    bad = unfit(wanted, actual, _known(on), on.devices)
-    problems = [*_unknown(wanted, actual), *([] if boot else bad.values())]
+    saved = load(on.config_dir)
+    bad = unfit(wanted, actual, served(saved), on.devices)
+    # Boot brings the saved keys itself, and lets in whom it can.
+    keyless = keep_keys(wanted, actual, {} if boot else saved.get("keys", {}), on.config_dir)
+    problems = [*_unknown(wanted, actual), *([] if boot else bad.values()), *keyless]
     if problems:
         raise Invalid(problems)
     preparation = _configfs.preparation(on.kernel, on.root)
@@ -153,8 +163,8 @@ def _forecast(
     refused = [one for one in found if one.subsystem not in allowed]
     if refused and not check:
         raise Disruptive(
-            f"{'; '.join(one.words() for one in refused)}. Nothing was changed. Stop the use, or list the subsystem "
-            "in allow_disruption"
+            f"{'; '.join(one.words() for one in refused)}. Nothing was changed. Stop the use, or list "
+            f"{', '.join(one.subsystem for one in refused)} in allow_disruption"
         )
     return found
 
@@ -167,15 +177,34 @@ def _unknown(wanted: Tree, actual: Tree) -> list[str]:
     ]
 
 
-def _apply(on: Machine, desired: Tree, actual: Tree, found: _nvmet_plan.Plan, owned: list[str], prune: str) -> None:
-    spare = spare_port(actual)
-    # What is about to be made is ours from now on, also when this run is killed halfway.
-    ours = {*owned, *found.created, spare}
+def _apply(
+    on: Machine,
+    desired: Tree,
+    actual: Tree,
+    found: _nvmet_plan.Plan,
+    owned: list[str],
+    missing: Tree,
+    applied: list[Operation],
+) -> None:
+    if found.operations:
+        ask_addresses(found.operations, actual, desired, on.root, explain, on.kernel.bind)
+        _ask(on, actual, found, owned)
+    down = _nvmet_interrupted.together(missing, _nvmet_interrupted.taken_down(found.operations, actual, on.root))
+    _nvmet_interrupted.note(down, on.owned_dir)
+    # What is about to be made is ours from now on, also when this run is killed halfway; not what is only put back.
+    ours = {*owned, *({*found.created} - {*missing.objects, *missing.links})}
     _state.own(SLICE, sorted(ours), on.owned_dir)
-    ask_transports(found.operations, actual, f"{on.root}/{spare}", explain, on.kernel.perform)
-    apply_all(found.operations, explain, on.kernel.perform)
-    there = {*actual.objects, *actual.links, *found.created}.difference(found.removed)
+    there = {*actual.objects, *actual.links}
+    try:
+        applied += apply_all(found.operations, explain, on.kernel.perform)
+    except Refused as refused:
+        paths = {one.path[len(on.root) + 1 :] for one in refused.applied if one.verb != "write"}
+        closed = _nvmet_interrupted.still_down(down, refused.applied, on.root)
+        why = f" Until a run succeeds, which puts it back, this is gone: {', '.join(closed)}." if closed else ""
+        raise _owning(on, {*owned, *(ours & paths)} - (paths & {*found.removed}), refused, why) from None
+    there = there.union(found.created).difference(found.removed)
     _state.own(SLICE, sorted(ours & there), on.owned_dir)
+    _nvmet_interrupted.note(Tree(), on.owned_dir)
     left = _configfs.without_effect(on.kernel, on.root, found.operations, desired)
     if left:
         raise NotConverged(
@@ -184,27 +213,20 @@ def _apply(on: Machine, desired: Tree, actual: Tree, found: _nvmet_plan.Plan, ow
         )
 
 
-def _known(on: Machine) -> set[str]:
-    """Devices that the last applied description served."""
-    saved = _state.load(SLICE, on.config_dir) or {}
-    subsystems = saved.get("target", {}).get("subsystems") or []
-    return {one["device_path"] for each in subsystems for one in each.get("namespaces") or [] if one.get("device_path")}
+def _ask(on: Machine, actual: Tree, found: _nvmet_plan.Plan, owned: list[str]) -> None:
+    """Ask for the transports; until they are known nothing is ours but the port that asks."""
+    spare = spare_port(actual)
+    _state.own(SLICE, sorted({*owned, spare}), on.owned_dir)
+    try:
+        ask_transports(found.operations, actual, f"{on.root}/{spare}", explain, on.kernel.perform)
+    except Refused as refused:
+        raise _owning(on, owned, refused) from None
 
 
-def _expected(desired: Tree, actual: Tree, found: _nvmet_plan.Plan) -> Tree:
-    """What nvmet will have once the plan is applied, as far as it can be known."""
-    objects = {path: Object(have.kind, dict(have.attributes)) for path, have in actual.objects.items()}
-    for path, want in desired.objects.items():
-        have = objects.get(path)
-        merged = {} if have is None else have.attributes
-        for row, value in changes(desired, actual, path):
-            merged[row.name] = value
-        if have is not None or path in found.created or merged:
-            objects[path] = Object(want.kind, merged)
-    links = {**actual.links, **desired.links}
-    gone = set(found.removed)
-    gone |= {path for path in actual.objects if is_builtin(actual, path) and parent(path) in gone}
-    return Tree(
-        {path: kept for path, kept in objects.items() if path not in gone},
-        {path: target for path, target in links.items() if path not in gone},
-    )
+def _owning(on: Machine, names: Collection[str], refused: Refused, why: str = "") -> Refused:
+    """The refusal, once it is noted what is ours; it tells also when that cannot be noted."""
+    try:
+        _state.own(SLICE, sorted(names), on.owned_dir)
+    except _state.Unsaved as unsaved:
+        why += f" Besides, {unsaved}"
+    return Refused(refused.operation, refused.code, refused.refusal + why, refused.applied)

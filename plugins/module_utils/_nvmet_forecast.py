@@ -6,29 +6,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Iterable, Mapping
+from typing import Mapping, Sequence
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, key
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_ana import accessible, afterwards
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Object, Tree, key
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
 
 
 @dataclass
 class Disruption:
-    """One subsystem: ports that drop its controllers, namespaces that go (for a moment or for good), who feels it."""
+    """One subsystem: ports that drop its controllers, namespaces that go (for a moment or for good), who feels it.
+
+    inaccessible: ID of a port → IDs of the namespaces that stay but have no accessible ANA state there any more.
+    """
 
     subsystem: str
     ports: list[str] = field(default_factory=list)
     namespaces: list[str] = field(default_factory=list)
+    inaccessible: dict[str, list[str]] = field(default_factory=dict)
     hosts: list[str] = field(default_factory=list)
 
     def words(self) -> str:
         what = [f"drops every controller on port {', '.join(self.ports)}"] if self.ports else []
         what += [f"takes away namespace {', '.join(self.namespaces)}"] if self.namespaces else []
+        what += [
+            f"makes namespace {', '.join(namespaces)} inaccessible on port {port}"
+            for port, namespaces in self.inaccessible.items()
+        ]
         return f"subsystem {self.subsystem} is in use by {', '.join(self.hosts)} and this {' and '.join(what)}"
 
 
 def forecast(
-    operations: Iterable[Operation], actual: Tree, users: Mapping[tuple[str, str], list[str]], root: str
+    operations: Sequence[Operation], actual: Tree, users: Mapping[tuple[str, str], list[str]], root: str
 ) -> list[Disruption]:
     """The disruptions of a plan. users: (port, subsystem) → hosts, see _nvmet_live."""
     served: dict[str, set[str]] = {}
@@ -44,12 +53,31 @@ def forecast(
                 one = found.setdefault(nqn, Disruption(nqn))
                 _add(one.ports if not namespace else one.namespaces, namespace or key(port))
                 one.hosts = sorted({*one.hosts, *hosts})
+    for port, namespace in _hidden(operations, actual, root):
+        nqn = namespace.split("/")[1]
+        if users.get((port, nqn)):
+            one = found.setdefault(nqn, Disruption(nqn))
+            _add(one.inaccessible.setdefault(key(port), []), key(namespace))
+            one.hosts = sorted({*one.hosts, *users[port, nqn]})
     return list(found.values())
 
 
 def _add(to: list[str], item: str) -> None:
     if item not in to:
         to.append(item)
+
+
+def _hidden(operations: Sequence[Operation], actual: Tree, root: str) -> list[tuple[str, str]]:
+    """(port, namespace) that a host can use now, and cannot once all is done although both are still there."""
+    tree = afterwards(actual, operations, root)
+    then = accessible(tree)
+    return [
+        (port, namespace)
+        for port, namespace in accessible(actual)
+        if (port, namespace) not in then
+        and tree.objects.get(namespace, Object("namespace")).attributes.get("enable") == "1"
+        and f"{port}/subsystems/{namespace.split('/')[1]}" in tree.links
+    ]
 
 
 def _hit(operation: Operation, path: str, actual: Tree, served: Mapping[str, set[str]]) -> list[tuple[str, str, str]]:

@@ -75,6 +75,7 @@ def _hosts(port: dict[str, str], nqn: str, established: list[Connection], loops:
 
 def _peers(port: dict[str, str], established: list[Connection]) -> list[str]:
     address, service = port.get("traddr", "").partition("%")[0], port.get("trsvcid")
-    wildcard = address in ("0.0.0.0", "::")
-    found = (one for one in established if str(one.port) == service and (wildcard or one.address == address))
+    # Subflows of MPTCP join on whatever address this machine has announced.
+    anywhere = address in ("0.0.0.0", "::") or port.get("trtype") == "mptcp"
+    found = (one for one in established if str(one.port) == service and (anywhere or one.address == address))
     return sorted({one.peer for one in found})

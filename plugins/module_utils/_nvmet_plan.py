@@ -132,6 +132,11 @@ class _Planner:
             self._remove(self._going(f"{path}/namespaces/"))
             self._release(self.desired.objects[passthru].attributes.get("device_path"), passthru)
         self._object(passthru)
+        # From here on it holds what it was given, for _release().
+        have = self.actual.objects.get(passthru, Object("passthru"))
+        self.actual.objects[passthru] = Object(
+            "passthru", {**have.attributes, **self.desired.objects[passthru].attributes}
+        )
         for name in self._inside(path, self.desired.objects):
             if name != passthru:
                 self._namespace(name)

@@ -10,9 +10,46 @@ from typing import Any, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _secrets, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import HOST
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, describe, key
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_prune import CHOICES
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, describe, key, label
 
 SLICE = "target"
+
+
+def file(config_dir: str) -> str:
+    return os.path.join(config_dir, f"{SLICE}.json")
+
+
+def load(config_dir: str) -> Mapping[str, Any]:
+    """What was saved, or nothing. Raises ValueError when it is damaged."""
+    saved = _state.load(SLICE, config_dir)
+    return {} if saved is None else checked(saved, config_dir)
+
+
+def checked(saved: Mapping[str, Any], config_dir: str) -> Mapping[str, Any]:
+    """The saved description, in which lists and objects are where we write them; values are for parse() to judge."""
+    target, keys = saved.get("target"), saved.get("keys", {})
+    fits = isinstance(target, dict) and isinstance(keys, dict) and saved.get("prune", CHOICES[0]) in CHOICES
+    if fits and target is not None:
+        hosts, subsystems = target.get("hosts") or [], target.get("subsystems") or []
+        fits = all(isinstance(name, str) for name in keys.values()) and _objects(hosts) and _objects(subsystems)
+        fits = fits and all("nqn" in host for host in hosts)
+        fits = fits and all(_objects(one.get("namespaces") or []) for one in subsystems)
+        fits = fits and all(isinstance(one.get("passthru") or {}, dict) for one in subsystems)
+    if not fits:
+        raise _state.damaged(file(config_dir))
+    return saved
+
+
+def served(saved: Mapping[str, Any]) -> set[str]:
+    """Paths of the devices that the saved description served."""
+    subsystems = saved.get("target", {}).get("subsystems") or []
+    found = [one for each in subsystems for one in [*(each.get("namespaces") or []), each.get("passthru") or {}]]
+    return {one["device_path"] for one in found if isinstance(one.get("device_path"), str)}
+
+
+def _objects(found: Any) -> bool:
+    return isinstance(found, list) and all(isinstance(one, dict) for one in found)
 
 
 class Saving:
@@ -21,7 +58,7 @@ class Saving:
     def __init__(self, wanted: Tree, prune: str, config_dir: str) -> None:
         self._config_dir, self._within = config_dir, _secrets.folder(SLICE, config_dir)
         self._keys = _keys(wanted)
-        known = (_state.load(SLICE, config_dir) or {}).get("keys", {})
+        known = load(config_dir).get("keys", {})
         self._files = _secrets.names(self._keys, known, self._within)
         self._content = {"prune": prune, "target": describe(wanted), "keys": self._files}
 
@@ -42,6 +79,27 @@ class Saving:
         return _secrets.unused(self._files.values(), self._within)
 
 
+def keep_keys(wanted: Tree, actual: Tree, known: Mapping[str, str], config_dir: str) -> list[str]:
+    """Add to the described hosts the keys that they have and that nobody wrote: those of nvmet, else the saved ones.
+
+    nvmet cannot forget a key but with its host, so leaving one out must not make boot forget it.
+    known: NQN → name of its saved key file. Returns a sentence for each host whose keys are saved but cannot be read.
+    """
+    problems = []
+    for path, host in wanted.objects.items():
+        if host.kind == HOST.name:
+            live = actual.objects.get(path, host).attributes
+            have = {row.name: live[row.name] for row in HOST.attributes if row.secret and row.name in live}
+            file, saved = known.get(key(path)), {}
+            try:
+                saved = _secrets.read(os.path.join(_secrets.folder(SLICE, config_dir), file)) if file else {}
+            except _secrets.Unreadable as error:
+                if not {**have, **host.attributes}.get("dhchap_key"):
+                    problems.append(f"{label(path)}: {error}; or write dhchap_key, the host is not let in without it")
+            host.attributes = {**saved, **have, **host.attributes}
+    return problems
+
+
 def _keys(tree: Tree) -> dict[str, dict[str, str]]:
     names = [row.name for row in HOST.attributes if row.secret]
     hosts = {key(path): found.attributes for path, found in tree.objects.items() if found.kind == HOST.name}
@@ -50,9 +108,10 @@ def _keys(tree: Tree) -> dict[str, dict[str, str]]:
 
 
 def restored(saved: Mapping[str, Any], config_dir: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """The saved description with its keys, and host NQN → why its keys cannot be read."""
+    """The saved description with its keys, and host NQN → why its keys cannot be read. Raises ValueError: damaged."""
+    saved = checked(saved, config_dir)
     within, hosts, unreadable = _secrets.folder(SLICE, config_dir), [], {}
-    for host in saved["target"].get("hosts", []):
+    for host in saved["target"].get("hosts") or []:
         name, keys = saved.get("keys", {}).get(host["nqn"]), {}
         try:
             keys = _secrets.read(os.path.join(within, name)) if name else {}

@@ -31,8 +31,12 @@ def measure(desired: Tree, devices: Devices) -> dict[str, int]:
 
 
 def seen(owned_dir: str) -> dict[str, int]:
-    """What note() wrote last."""
-    return dict(_state.read_json(_file(owned_dir)) or {})
+    """What note() wrote last; nothing when that is damaged, for then nvmet is made to look again and no more."""
+    try:
+        found = _state.read_json(_file(owned_dir))
+    except ValueError:
+        return {}
+    return {path: size for path, size in found.items() if isinstance(size, int)} if isinstance(found, dict) else {}
 
 
 def note(desired: Tree, before: Sizes, now: Sizes, owned_dir: str) -> None:

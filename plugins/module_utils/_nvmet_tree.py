@@ -18,12 +18,18 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes imp
 HIDDEN = "********"
 
 
-@dataclass
+@dataclass(repr=False)
 class Object:
     """A folder: its kind and those of its attributes that are known, by the names of the description."""
 
     kind: str
     attributes: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        # Not the fields: a secret must not get into a traceback or a log by way of them.
+        secret = {row.name for row in KINDS[self.kind].attributes if row.secret}
+        shown = {name: HIDDEN if name in secret else value for name, value in self.attributes.items()}
+        return f"Object({self.kind!r}, {shown!r})"
 
 
 @dataclass

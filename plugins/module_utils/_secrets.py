@@ -15,7 +15,7 @@ import re
 import stat
 from typing import Iterable, Mapping
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import replace_file
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import replace_file, writing
 
 #: NQN → its keys by the name of their option, for example C(dhchap_key).
 Keys = Mapping[str, Mapping[str, str]]
@@ -73,7 +73,8 @@ def write(wanted: Keys, files: Mapping[str, str], within: str) -> None:
     for nqn, name in files.items():
         path = os.path.join(within, name)
         if not os.path.exists(path):
-            os.makedirs(within, mode=0o700, exist_ok=True)
+            with writing(path):
+                os.makedirs(within, mode=0o700, exist_ok=True)
             replace_file(path, json.dumps(dict(wanted[nqn]), indent=2, sort_keys=True) + "\n", 0o600)
 
 

@@ -10,12 +10,15 @@ Ownership is written ahead of an apply, so a killed run neither forgets nor adop
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import tempfile
 import time
 from typing import Any, Iterator
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
 
 #: The saved descriptions; also what the boot units converge to.
 CONFIG_DIR = "/etc/nvmeof-mptcp"
@@ -27,6 +30,47 @@ SLICES = ("mptcp", "target", "host")
 
 class Busy(Exception):
     """Another run held the lock for longer than we were willing to wait."""
+
+
+class Unsaved(OSError):
+    """A file of ours could not be written; the old one stays. applied: what had been done to the system before."""
+
+    def __init__(self, code: int, reason: str, path: str) -> None:
+        super().__init__(code, reason, path)
+        self.applied: list[Operation] = []
+
+    def __str__(self) -> str:
+        name = errno.errorcode.get(self.errno or 0, str(self.errno))
+        remedy = _REMEDIES.get(self.errno or 0, "Correct that")
+        done = f" {len(self.applied)} operation(s) were applied before and stay." if self.applied else ""
+        return f"{self.filename} could not be written: {name}, {self.strerror}.{done} {remedy}, and run again."
+
+
+_REMEDIES = {
+    errno.ENOSPC: "Free space or inodes on its file system",
+    errno.EDQUOT: "Raise root's quota on its file system",
+    errno.EROFS: "Mount its file system for writing",
+}
+
+
+@contextlib.contextmanager
+def telling() -> Iterator[list[Operation]]:
+    """The list of what was applied; Unsaved gets it on its way out."""
+    applied: list[Operation] = []
+    try:
+        yield applied
+    except Unsaved as unsaved:
+        unsaved.applied = applied
+        raise
+
+
+@contextlib.contextmanager
+def writing(path: str) -> Iterator[None]:
+    """Raises Unsaved for a failure to write path."""
+    try:
+        yield
+    except OSError as error:
+        raise Unsaved(error.errno or 0, error.strerror or str(error), path) from error
 
 
 @contextlib.contextmanager
@@ -41,15 +85,44 @@ def lock(path: str = LOCK_PATH, timeout: float = 60.0) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() >= deadline:
-                    raise Busy(f"another run of this collection has held {path} for {timeout:g} s") from None
+                    raise Busy(_busy(path, handle, timeout)) from None
                 time.sleep(0.1)
         yield
     finally:
         os.close(handle)
 
 
+def _busy(path: str, handle: int, timeout: float) -> str:
+    pid = _holder(os.fstat(handle))
+    who, see = (f"process {pid}", f" (`ps -fp {pid}` shows it)") if pid else ("another process", "")
+    return (
+        f"{path}: {who}, a run of this collection or its boot unit, has held this lock for more than {timeout:g} s. "
+        f"Nothing was changed; wait until it ends{see} and run again"
+    )
+
+
+def _holder(file: os.stat_result) -> int | None:
+    """The process that has the flock(2) lock of a file, where the kernel tells; one of another namespace has no ID."""
+    number = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
+    try:
+        with open("/proc/locks", encoding="ascii") as stream:
+            rows = [line.split() for line in stream]
+    except OSError:
+        return None
+    # 1: FLOCK ADVISORY WRITE 1234 fe:00:2146755 0 EOF
+    return next((int(row[4]) for row in rows if row[1] == "FLOCK" and row[5] == number and int(row[4]) > 0), None)
+
+
 def replace_file(path: str, content: str | bytes, mode: int = 0o600) -> None:
-    """Rename a file into place, so that a reader sees the old content or the new one, also after a crash."""
+    """Rename a file into place, so that a reader sees the old content or the new one, also after a crash.
+
+    Raises Unsaved.
+    """
+    with writing(path):
+        _replace(path, content, mode)
+
+
+def _replace(path: str, content: str | bytes, mode: int) -> None:
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     # mkstemp makes the file 0600 from the start: it can hold what a host may see of a subsystem.
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=f".{os.path.basename(path)}.")
@@ -77,9 +150,17 @@ def read_json(path: str) -> Any | None:
 
 
 def load(slice_name: str, config_dir: str = CONFIG_DIR) -> dict[str, Any] | None:
-    """The saved description of a slice, or None when none was ever applied."""
-    found: dict[str, Any] | None = read_json(os.path.join(config_dir, f"{slice_name}.json"))
+    """The saved description of a slice, or None when none was ever applied. Raises ValueError when it is damaged."""
+    path = os.path.join(config_dir, f"{slice_name}.json")
+    found = read_json(path)
+    if found is not None and not isinstance(found, dict):
+        raise damaged(path)
     return found
+
+
+def damaged(path: str, then: str = "run the playbook again, which writes it anew") -> ValueError:
+    """The error of a file of ours that is JSON but does not hold what we write."""
+    return ValueError(f"{path} does not hold what this collection wrote; remove it and {then}")
 
 
 def save(slice_name: str, description: dict[str, Any], config_dir: str = CONFIG_DIR) -> bool:
@@ -96,9 +177,19 @@ def would_save(slice_name: str, description: dict[str, Any], config_dir: str = C
     return load(slice_name, config_dir) != description
 
 
+_UNOWNED = "what earlier runs made then counts as made by others, and is not removed without being asked"
+
+
 def owned(slice_name: str, owned_dir: str = OWNED_DIR) -> list[str]:
-    """Names of the objects that this collection created, sorted."""
-    return list(read_json(os.path.join(owned_dir, f"{slice_name}.owned.json")) or [])
+    """Names of the objects that this collection created, sorted. Raises ValueError when the file is damaged."""
+    path = os.path.join(owned_dir, f"{slice_name}.owned.json")
+    try:
+        found = read_json(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; {_UNOWNED}") from None
+    if found is not None and not (isinstance(found, list) and all(isinstance(name, str) for name in found)):
+        raise damaged(path, f"run the playbook again; {_UNOWNED}")
+    return found or []
 
 
 def own(slice_name: str, names: list[str], owned_dir: str = OWNED_DIR) -> bool:

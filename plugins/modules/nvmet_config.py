@@ -35,8 +35,11 @@ options:
   allow_disruption:
     description:
       - NQNs of subsystems whose connected hosts this run may disturb.
-      - A run that would drop a controller, take away a namespace or change its identity while a host is connected is
-        refused as a whole, unless its subsystem is named here.
+      - A run that would drop a controller, take away a namespace, change its identity or leave it without an accessible
+        ANA state (V(optimized) or V(non-optimized)) on a port, while a host is connected there, is refused as a whole,
+        unless its subsystem is named here.
+      - A subsystem that the description renames or drops is named by the NQN that it has now, as in RV(disconnects).
+      - Check mode refuses nothing for this. It tells the cost in RV(disconnects) and warns of what a run would refuse.
     type: list
     elements: str
     default: []
@@ -44,7 +47,8 @@ options:
     description:
       - Whether the description is saved in C(/etc/nvmeof-mptcp/target.json), from where the role's unit applies it
         at boot.
-      - The file is replaced only after everything was applied.
+      - The file is replaced only after everything was applied. With V(false) it stays as it is, keys included, so that
+        the next boot brings back what was saved last.
       - It refers to DH-HMAC-CHAP keys, which are in one file for each host under C(/etc/nvmeof-mptcp/keys/target), with
         mode 0600. The file goes with its host. At boot a host whose file is missing or readable by others is not let
         in.
@@ -77,11 +81,16 @@ options:
         description:
           - DH-HMAC-CHAP key of the host, as C(nvme gen-dhchap-key) prints it. A host authenticates by it from its
             next connection on.
+          - A host that has a key and is described without one keeps it, now and at boot, for nvmet forgets a key only
+            with its host. To take it away, leave the host out of O(hosts) and of every
+            O(subsystems[].allowed_hosts) in one run, with O(prune) not V(none), and describe it without a key in the
+            next.
           - It is shown nowhere, and nvmet's own file of it, which everyone could read, is made readable for root alone.
         type: str
       dhchap_ctrl_key:
         description:
-          - DH-HMAC-CHAP key by which the target authenticates itself to the host.
+          - DH-HMAC-CHAP key by which the target authenticates itself to the host. Left out, it stays like
+            O(hosts[].dhchap_key).
         type: str
   subsystems:
     description:
@@ -378,7 +387,8 @@ kept:
 disconnects:
   description:
     - What the plan costs the hosts that are connected now, one entry for each subsystem that is disturbed.
-    - A host counts with every subsystem of its port, for nvmet does not tell which of them it uses.
+    - Where the kernel has nvmet's debugfs, it tells which subsystem a host uses; elsewhere a host counts with every
+      subsystem of its port, and for transport V(mptcp) with every port of that service ID.
   returned: success
   type: list
   elements: dict
@@ -394,13 +404,22 @@ disconnects:
       description: IDs of the namespaces that are taken away, for a moment or for good.
       type: list
       elements: str
+    inaccessible:
+      description:
+        - For the ID of each port, the IDs of the namespaces that hosts can use there now and, by their ANA states, no
+          longer afterwards.
+      type: dict
     hosts:
-      description: Addresses of the connected hosts; V(unknown) for a transport that does not tell.
+      description:
+        - NQNs of the connected hosts where the kernel has nvmet's debugfs, else their addresses, V(this machine) for
+          transport V(loop) and V(unknown) for a transport that does not tell.
       type: list
       elements: str
 applied:
-  description: What had been done before the kernel refused an operation. It stays; a further run continues from there.
-  returned: when the kernel refuses an operation
+  description:
+    - What had been done before the kernel refused an operation or a file could not be written.
+    - It stays; a further run continues from there.
+  returned: when the kernel refuses an operation or a file cannot be written
   type: list
   elements: str
 problems:
@@ -419,7 +438,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description im
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_prune import CHOICES
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import label, render
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import Busy
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import Busy, Unsaved
 
 
 def main() -> None:
@@ -443,14 +462,16 @@ def main() -> None:
         )
     except Invalid as error:
         module.fail_json(msg="; ".join(error.problems), problems=error.problems)
-    except Refused as error:
+    except (Refused, Unsaved) as error:
         module.fail_json(msg=str(error), applied=[operation.line() for operation in error.applied])
     except (Disruptive, NotConverged, Busy, ValueError, OSError) as error:
         module.fail_json(msg=str(error))
     for path in result.kept:
         module.warn(f"{label(path)} is not described any more and stays, for something that is not ours uses it")
     for one in result.disconnects:
-        module.warn(one.words())
+        refused = module.check_mode and one.subsystem not in params["allow_disruption"]
+        remedy = f". A run refuses that: stop the use, or list {one.subsystem} in allow_disruption" if refused else ""
+        module.warn(one.words() + remedy)
     diff = {"before_header": "nvmet", "after_header": "nvmet"}
     module.exit_json(
         changed=result.changed,

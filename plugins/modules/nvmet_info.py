@@ -11,6 +11,9 @@ description:
   - Reads the whole of nvmet's configfs as one tree.
   - RV(config) is what M(nvmeof.mptcp.nvmet_config) accepts, so that a target that was set up by other means can be
     taken over. DH-HMAC-CHAP keys are never returned.
+  - nvmet holds more than M(nvmeof.mptcp.nvmet_config) accepts, like a subsystem whose name is not an NQN or a port
+    without a transport. Such an object is left out of RV(config) with all it holds and named in RV(undescribable).
+    M(nvmeof.mptcp.nvmet_config) treats it as not described.
 author:
   - The nvmeof.mptcp authors (@nvmeof)
 extends_documentation_fragment:
@@ -52,11 +55,17 @@ config:
         traddr: 10.10.255.1
         trsvcid: "4420"
         subsystems: ["nqn.2026-11.org.example:vol0"]
+undescribable:
+  description: Objects that RV(config) leaves out with all they hold, each with the reason.
+  returned: success
+  type: dict
+  sample: {"port 2": "trtype is missing; write the transport, like mptcp"}
 """
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._configfs import Live, gather
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import describe
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_describable import describable
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid
 
 
 def main() -> None:
@@ -65,7 +74,11 @@ def main() -> None:
         found = gather(Live())
     except OSError as error:
         module.fail_json(msg=f"{error.filename}: {error.strerror}; reading nvmet needs root")
-    module.exit_json(changed=False, loaded=bool(found.objects), config=describe(found))
+    try:
+        config, undescribable = describable(found)
+    except Invalid as error:
+        module.fail_json(msg=f"nvmet has what cannot be described: {error}")
+    module.exit_json(changed=False, loaded=bool(found.objects), config=config, undescribable=undescribable)
 
 
 if __name__ == "__main__":

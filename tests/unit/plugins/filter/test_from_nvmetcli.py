@@ -82,6 +82,27 @@ def test_what_nvmetcli_saved_is_a_description() -> None:
     [
         ("{}", "use from_json first"),
         ({"subsystems": [{"nqn": VOL, "passthru": [{}, {}]}]}, r"passthru has 2 entries, and a subsystem one"),
+        ([SAVED], "use from_json first"),
+        ({"subsystems": ["x"]}, r"nvmetcli.subsystems\[0\]: 'x' must be the dictionary of a subsystem"),
+        ({"subsystems": [None]}, r"nvmetcli.subsystems\[0\]: None must be the dictionary of a subsystem"),
+        ({"subsystems": {"nqn": VOL}}, "nvmetcli.subsystems: a value of type dict must be a list"),
+        ({"subsystems": VOL}, f"nvmetcli.subsystems: '{VOL}' must be a list"),
+        ({"ports": None}, "nvmetcli.ports: None must be a list"),
+        ({"ports": [{}]}, r"nvmetcli.ports\[0\]: portid is missing"),
+        ({"ports": [{"portid": [1]}]}, r"nvmetcli.ports\[0\]: portid is missing or no text"),
+        ({"ports": [{"portid": 1, "addr": "tcp"}]}, r"nvmetcli.ports\[0\]: addr is not known of a port"),
+        (
+            {"ports": [{"portid": 1, "subsystems": [{"nqn": VOL}]}]},
+            r"subsystems\[0\]: a value of type dict must be an NQN",
+        ),
+        ({"ports": [{"portid": 1, 7: 8, "x": 9}]}, "7, x is not known of a port"),
+        (
+            {"subsystems": [{"nqn": VOL, "attr": {"serial": ["a"]}}]},
+            r"attr_serial must be a single value and is a value of",
+        ),
+        ({"subsystems": [{"nqn": VOL, "passthru": {}}]}, "passthru: a value of type dict must be a list"),
+        ({"subsystems": [{"nqn": VOL, "passthru": [3]}]}, r"passthru\[0\]: 3 must be the dictionary of a passthru"),
+        ({"hosts": [{"nqn": HOST, "dhchap": {"key": {"DHHC-1": 1}}}]}, r"dhchap_key must be .* a value of type dict;"),
         ({"subsystem": []}, "nvmetcli: subsystem is not known of a nvmet"),
         ({"ports": [{"portid": 1, "addr": {"colour": 1}}]}, r"ports\[0\]: addr_colour is not known of a port"),
         ({"ports": [{"portid": 1, "addr": {"adrfam": "ipx"}}]}, r"ports\[0\]: addr_adrfam 'ipx' must be one of ipv4"),
@@ -90,3 +111,8 @@ def test_what_nvmetcli_saved_is_a_description() -> None:
 def test_what_is_not_understood_is_named(saved, message: str) -> None:
     with pytest.raises(AnsibleFilterError, match=message):
         from_nvmetcli(saved)
+
+
+def test_a_group_of_which_the_kernel_had_no_attribute_is_nothing() -> None:
+    plain = from_nvmetcli({"ports": [{"portid": 1}]})
+    assert from_nvmetcli({"ports": [{"portid": 1, "param": {}}]}) == plain

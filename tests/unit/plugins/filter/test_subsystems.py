@@ -76,7 +76,7 @@ def test_controller_ids_are_divided_only_where_several_serve_and_nobody_wrote_th
     apart = [{"nqn": VOL, "targets": ["target1"]}, {"nqn": VOL, "targets": ["target2"]}, {"nqn": VOL + "b"}]
     assert ranges(apart, ["target1", "target2"]) == two
     for written in ({"cntlid_min": 7}, {"cntlid_max": 9}, {"cntlid_min": 7, "cntlid_max": 9}):
-        item = subsystems([{"nqn": VOL, **written}], "target1", HOSTVARS, ["target1", "target2"])[0]
+        item = subsystems([{"nqn": VOL, **written}], "target1", HOSTVARS, ["target1"])[0]
         assert {name: value for name, value in item.items() if name.startswith("cntlid")} == written
     parse({"subsystems": subsystems([{"nqn": VOL}], "target2", HOSTVARS, ["target1", "target2"])})
 
@@ -105,3 +105,70 @@ def test_controller_ids_are_divided_only_where_several_serve_and_nobody_wrote_th
 def test_mistakes_name_the_variable(fabric, message: str) -> None:
     with pytest.raises(AnsibleFilterError, match=message):
         subsystems(fabric, "target1", HOSTVARS)
+
+
+def apart(first: dict, second: dict) -> list:
+    """An entry of the subsystem for each of two targets."""
+    return [{"nqn": VOL, "targets": [name], **one} for name, one in (("target1", first), ("target2", second))]
+
+
+def namespace(nsid: int = 1, **options) -> dict:
+    return {"namespaces": [{"nsid": nsid, "device_path": "/dev/x", **options}]}
+
+
+UUID = "0b2c1e9e-3a2f-4a5c-9f4e-0d8a6a1b2c3d"
+APART = [
+    ([{"nqn": VOL, "cntlid_min": 7}], "target1 has the controller IDs 7 to 65519 .* and target2 those from 7 to 65519"),
+    ([{"nqn": VOL, "cntlid_min": 1, "cntlid_max": 9}], "IDs 1 to 9 .* write an entry for each target with a range"),
+    # Without a range, the other's own begins at 4095.
+    (
+        apart({"cntlid_max": 5000}, {}),
+        "target1 has the controller IDs 1 to 5000 .* and target2 those from 4095 to 8188",
+    ),
+    (apart({}, {"cntlid_max": 9}), "target2 has the controller IDs 1 to 9 .* and target1 those from 1 to 4094"),
+    (apart({"cntlid_min": "x"}, {}), "cntlid_min 'x' of target1 must be a whole number"),
+    (apart({"serial": "A"}, {"serial": "B"}), "serial is 'A' on target1 and 'B' on target2"),
+    (apart({"serial": "A"}, {}), "serial is 'A' on target1 and '[0-9a-f]{20}' on target2"),
+    (apart(namespace(uuid=UUID), namespace()), f"namespace 1 uuid is '{UUID}' on target1 and '"),
+    (apart(namespace(), namespace(nguid=UUID)), f"namespace 1 nguid is '.*' on target1 and '{UUID}' on target2"),
+    (apart(namespace(uuid=UUID), namespace(2, uuid=UUID)), f"uuid {UUID} nsid is '1' on target1 and '2' on target2"),
+    (apart(namespace(uuid="u"), {}), "uuid 'u' of target1 must be 32 hexadecimal digits"),
+]
+
+
+@pytest.mark.parametrize(("fabric", "message"), APART)
+@pytest.mark.parametrize("target", ["target1", "target2"])
+def test_targets_that_a_host_could_not_use_together_are_refused_on_each(fabric, message: str, target: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=f"^fabric_subsystems: subsystem {VOL}: .*{message}"):
+        subsystems(fabric, target, HOSTVARS, ["target1", "target2"])
+
+
+@pytest.mark.parametrize(
+    "fabric",
+    [
+        apart({"cntlid_max": 9}, {"cntlid_min": 10}),
+        apart({"serial": "A"}, {"serial": "A "}),
+        apart(namespace(uuid=UUID), namespace(uuid=UUID.upper().replace("-", ""))),
+        apart(namespace(1), namespace(2)),
+        # Another subsystem may have the same controller IDs.
+        [{"nqn": VOL + name[-1], "targets": [name], "cntlid_min": 7} for name in ("target1", "target2")],
+    ],
+)
+def test_targets_that_a_host_can_use_together_are_served(fabric: list) -> None:
+    for target in ("target1", "target2"):
+        assert len(subsystems(fabric, target, HOSTVARS, ["target1", "target2"])) == 1
+
+
+def test_the_mistake_of_a_subsystem_that_another_target_serves_is_theirs() -> None:
+    fabric = [{**one, "targets": [name]} for one, name in zip(apart({"serial": "A"}, {}), ("target2", "target3"))]
+    machines = {**HOSTVARS, "target3": {}}
+    assert subsystems([*fabric, {"nqn": VOL + "b"}], "target1", machines, ["target1", "target2", "target3"])
+
+
+def test_none_is_not_written() -> None:
+    empty = {"nqn": VOL, "serial": None, "cntlid_min": None, **namespace(uuid=None)}
+    for target in ("target1", "target2"):
+        found, plain = (
+            subsystems([one], target, HOSTVARS, ["target1", "target2"]) for one in (empty, {"nqn": VOL, **namespace()})
+        )
+        assert found == plain

@@ -90,6 +90,8 @@ class EmulatedKernel:
         self.discovered: set[str] = set()
         self.performed: list = []
         self.tables: list[str] = []
+        # Addresses that this machine does not have.
+        self.elsewhere: set[str] = set()
         self.looped: set[str] = set()
         self.told: list[tuple[str, str, str]] | None = None
         # Device → bytes, and namespace → bytes that nvmet saw when it last looked.
@@ -106,6 +108,9 @@ class EmulatedKernel:
 
     def controllers(self) -> list[tuple[str, str, str]] | None:
         return self.told
+
+    def bind(self, address: str) -> None:
+        need(address not in self.elsewhere, errno.EADDRNOTAVAIL)
 
     def is_mounted(self, path: str) -> bool:
         return bool(self.objects)
@@ -237,6 +242,7 @@ class EmulatedKernel:
             need(files["addr_adrfam"] in ("ipv4", "ipv6"))
             need((":" in files["addr_traddr"]) == (files["addr_adrfam"] == "ipv6") and files["addr_traddr"] != "")
             need(files["param_pi_enable"] == "0")
+            self.bind(files["addr_traddr"])
             for other in [name for name in self.objects if re.fullmatch("ports/[^/]+", name) and self.is_open(name)]:
                 theirs = self.objects[other]
                 same = {files["addr_traddr"], theirs["addr_traddr"]}

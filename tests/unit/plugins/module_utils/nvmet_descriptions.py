@@ -12,6 +12,7 @@ HOSTS = [f"nqn.2026-11.org.example:host{index}" for index in range(3)]
 SUBSYSTEMS = [f"nqn.2026-11.org.example:vol{index}" for index in range(3)]
 UUIDS = [str(uuid.UUID(int=index + 1)) for index in range(6)]
 DEVICES = [f"/dev/disk/by-id/virtio-vol{index}" for index in range(6)]
+CONTROLLERS = [f"/dev/nvme{index}" for index in range(3)]
 ADDRESSES = [("ipv4", "127.0.0.1"), ("ipv4", "127.0.0.2"), ("ipv6", "::1")]
 KEYS = [f"DHHC-1:00:{letter * 47}=:" for letter in "abc"]
 
@@ -56,6 +57,8 @@ def namespaces(draw, uuids, devices):
 @st.composite
 def subsystems(draw):
     uuids, devices, found = list(UUIDS), list(DEVICES), []
+    # All or none are passed through, or two descriptions would seldom move one.
+    controllers = draw(st.permutations(CONTROLLERS)) if draw(st.booleans()) else []
     for nqn in draw(some(SUBSYSTEMS)):
         one = draw(
             optional(
@@ -69,9 +72,9 @@ def subsystems(draw):
         low, high = draw(st.sampled_from([(1, 65519), (1, 100), (101, 200), (65530, 65535)]))
         one.update(cntlid_min=low, cntlid_max=high)
         one.update({"allow_any_host": True} if draw(st.booleans()) else {"allowed_hosts": draw(some(HOSTS))})
-        # There is one controller to pass through.
-        if not any("passthru" in other for other in found) and draw(st.integers(0, 3)) == 0:
-            one["passthru"] = {"device_path": "/dev/nvme0", **draw(optional(io_timeout=st.integers(0, 9)))}
+        if controllers:
+            settings = draw(optional(io_timeout=st.integers(0, 9), enable=st.booleans()))
+            one["passthru"] = {"device_path": controllers.pop(), **settings}
         else:
             one["namespaces"] = draw(namespaces(uuids, devices))
         found.append({"nqn": nqn, **one})
@@ -113,6 +116,12 @@ def descriptions(draw):
     """A valid description of a whole target."""
     found = {"hosts": draw(hosts()), "subsystems": draw(subsystems())}
     found["ports"] = draw(ports([item["nqn"] for item in found["subsystems"]]))
+    for item in found["subsystems"]:
+        serving = [port for port in found["ports"] if item["nqn"] in port["subsystems"]]
+        offered = {1, *(group["grpid"] for port in serving for group in port["ana_groups"])}
+        for namespace in item.get("namespaces", []) if serving else []:
+            if namespace.get("ana_grpid", 1) not in offered:
+                del namespace["ana_grpid"]
     if draw(st.integers(0, 4)) == 0:
         found["discovery_nqn"] = "nqn.2026-11.org.example.discovery"
     return found

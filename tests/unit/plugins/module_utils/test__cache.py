@@ -122,3 +122,18 @@ def test_the_lock_of_a_folder_that_was_removed_meanwhile_is_not_a_lock(tmp_path:
     with locked_folder(folder, remove_it):
         assert folder.is_dir()
     assert waited == [True]
+
+
+def test_a_folder_that_goes_while_it_is_made_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, looks = tmp_path / "lab", iter([False])
+    folder.mkdir()
+    is_dir = Path.is_dir
+
+    def gone_at_the_first_look(path: Path) -> bool:
+        for _ in looks:
+            folder.rmdir()
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", gone_at_the_first_look)
+    with locked_folder(folder, lambda: None):
+        assert is_dir(folder)

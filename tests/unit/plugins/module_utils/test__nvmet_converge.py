@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import copy
+import errno
 import itertools
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -259,6 +261,165 @@ def test_a_refused_operation_says_what_why_and_what_was_done(tmp_path: Path) -> 
     assert not converge.converge(simple(trtype="tcp"), machine=on).changed
 
 
+THEIRS = "nqn.2026-11.org.example:theirs"
+
+
+def shared_port(folder: Path) -> converge.Machine:
+    """Port 1 is ours and serves a subsystem of somebody else, too."""
+    on = machine(folder)
+    converge.converge(simple(), machine=on)
+    on.kernel.perform(Operation("mkdir", f"{ROOT}/subsystems/{THEIRS}"))
+    on.kernel.perform(Operation("symlink", f"{ROOT}/ports/1/subsystems/{THEIRS}", f"{ROOT}/subsystems/{THEIRS}"))
+    return on
+
+
+def owned(on: converge.Machine) -> set[str]:
+    return set(_state.owned("target", on.owned_dir))
+
+
+def test_what_was_refused_before_it_was_made_is_not_ours(tmp_path: Path) -> None:
+    on = machine(tmp_path, EmulatedKernel(transports=("tcp",)))
+    with pytest.raises(Refused):
+        converge.converge(simple(), machine=on)
+    assert owned(on) == set()
+    on.kernel.transports = ("mptcp",)
+    with pytest.raises(Refused, match="does not load"):
+        converge.converge(simple(trtype="tcp"), machine=on)
+    made = {path for path in on.kernel.objects if "passthru" not in path and "ana_groups" not in path}
+    assert owned(on) | {""} == made | {link for link in on.kernel.links if "allowed_hosts" in link}
+    converge.converge({}, machine=on)
+    assert set(on.kernel.objects) == {""}
+
+
+@pytest.mark.parametrize("following", [simple(trsvcid="4421"), simple(), simple(portid=2, traddr="10.0.0.2"), {}])
+@pytest.mark.parametrize("count", range(4))
+def test_a_link_of_others_comes_back_after_a_killed_run(tmp_path: Path, count: int, following: dict) -> None:
+    on = shared_port(tmp_path)
+    perform = on.kernel.perform
+    on.kernel.perform = dying_after(count, perform)
+    with pytest.raises(Killed):
+        converge.converge(simple(trsvcid="4421"), machine=on)
+    on.kernel.perform = perform
+    before = len(on.kernel.performed)
+    check = converge.converge(following, check=True, machine=on)
+    assert len(on.kernel.performed) == before
+    result = converge.converge(following, machine=on)
+    assert check.plan == result.plan == on.kernel.performed[before:]
+    assert on.kernel.links[f"ports/1/subsystems/{THEIRS}"] == f"subsystems/{THEIRS}"
+    assert set(result.after.links) == set(on.kernel.links)
+    assert not converge.converge(following, machine=on).changed
+    assert f"ports/1/subsystems/{THEIRS}" not in owned(on)
+    on.kernel.perform(Operation("unlink", f"{ROOT}/ports/1/subsystems/{THEIRS}"))
+    converge.converge(following, machine=on)
+    assert f"ports/1/subsystems/{THEIRS}" not in on.kernel.links, "what others remove later stays away"
+
+
+def test_a_described_link_of_others_stays_theirs_after_a_killed_run(tmp_path: Path) -> None:
+    on = shared_port(tmp_path)
+    both = simple(trsvcid="4421", subsystems=[VOL, THEIRS])
+    both["subsystems"].append({"nqn": THEIRS})
+    perform = on.kernel.perform
+    on.kernel.perform = dying_after(3, perform)
+    with pytest.raises(Killed):
+        converge.converge(both, machine=on)
+    on.kernel.perform = perform
+    converge.converge(both, machine=on)
+    converge.converge(simple(), machine=on)
+    assert f"ports/1/subsystems/{THEIRS}" in on.kernel.links
+
+
+@pytest.mark.parametrize("address", ["10.9.9.9", "2001:db8::9"])
+def test_a_new_address_that_this_machine_lacks_closes_nothing(tmp_path: Path, address: str) -> None:
+    on = shared_port(tmp_path)
+    on.kernel.elsewhere = {address}
+    before, links, ours = len(on.kernel.performed), dict(on.kernel.links), owned(on)
+    family = "ipv6" if ":" in address else "ipv4"
+    with pytest.raises(Refused, match="EADDRNOTAVAIL: no interface of this machine has the address") as refused:
+        converge.converge(simple(traddr=address, adrfam=family), machine=on)
+    assert refused.value.applied == on.kernel.performed[before:] == []
+    assert (on.kernel.links, owned(on)) == (links, ours)
+    assert not converge.converge(simple(), machine=on).changed
+
+
+def test_an_address_is_asked_of_the_kernel() -> None:
+    _configfs.Live().bind("127.0.0.1")
+    with pytest.raises(OSError, match=os.strerror(errno.EADDRNOTAVAIL)):
+        _configfs.Live().bind("192.0.2.1")
+
+
+def test_a_new_address_that_is_refused_while_the_port_is_closed_loses_no_link(tmp_path: Path) -> None:
+    on = shared_port(tmp_path)
+    opened = on.kernel.open_port
+
+    def taken(port: str) -> None:
+        if on.kernel.objects[port]["addr_trsvcid"] == "4421":
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        opened(port)
+
+    on.kernel.open_port = taken
+    with pytest.raises(Refused, match=f"EADDRINUSE.*this is gone: port 1 subsystems .*{THEIRS}"):
+        converge.converge(simple(trsvcid="4421"), machine=on)
+    with pytest.raises(Refused, match="EADDRINUSE"):
+        converge.converge(simple(trsvcid="4421"), machine=on)
+    converge.converge(simple(traddr="10.10.255.2"), machine=on)
+    assert {f"ports/1/subsystems/{nqn}" for nqn in (VOL, THEIRS)} <= set(on.kernel.links)
+    assert f"ports/1/subsystems/{THEIRS}" not in owned(on)
+
+
+def exchanged() -> tuple[dict, dict]:
+    """Two namespaces, and the two with each other's device and UUID."""
+    first = with_second_namespace()
+    one, two = first["subsystems"][0]["namespaces"]
+    one["uuid"], two["uuid"] = "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"
+    second = copy.deepcopy(first)
+    second["subsystems"][0]["namespaces"] = [{**two, "nsid": 1}, {**one, "nsid": 2}]
+    return first, second
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_namespaces_of_others_stay_theirs_when_a_run_that_makes_them_anew_is_killed(tmp_path: Path, count: int) -> None:
+    on = machine(tmp_path)
+    first, second = exchanged()
+    converge.converge(first, machine=on)
+    (tmp_path / "var/target.owned.json").unlink()
+    perform = on.kernel.perform
+    on.kernel.perform = dying_after(count, perform)
+    with pytest.raises(Killed):
+        converge.converge(second, machine=on)
+    on.kernel.perform = perform
+    converge.converge(second, machine=on)
+    converge.converge({}, machine=on)
+    assert {f"subsystems/{VOL}/namespaces/{nsid}" for nsid in (1, 2)} <= set(on.kernel.objects)
+
+
+def test_a_namespace_of_others_comes_back_also_when_nobody_describes_it_any_more(tmp_path: Path) -> None:
+    on = machine(tmp_path)
+    first, second = exchanged()
+    converge.converge(first, machine=on)
+    (tmp_path / "var/target.owned.json").unlink()
+    perform = on.kernel.perform
+    on.kernel.perform = dying_after(2, perform)
+    with pytest.raises(Killed):
+        converge.converge(second, machine=on)
+    on.kernel.perform = perform
+    paths = [f"subsystems/{VOL}/namespaces/{nsid}" for nsid in (1, 2)]
+    assert not set(paths) & set(on.kernel.objects)
+    third = copy.deepcopy(first)
+    one, two = third["subsystems"][0].pop("namespaces")
+    clash = copy.deepcopy(third)
+    clash["subsystems"][0]["namespaces"] = [{**one, "nsid": 3}]
+    before = len(on.kernel.performed)
+    with pytest.raises(ValueError, match=r"namespace 3 now has its device_path .*; describe both"):
+        converge.converge(clash, machine=on)
+    assert len(on.kernel.performed) == before
+    result = converge.converge(third, machine=on)
+    assert result.after.objects[paths[0]].attributes["uuid"] == one["uuid"]
+    for path, was in zip(paths, (one, two)):
+        has = on.kernel.objects[path]
+        assert (has["device_uuid"], has["device_path"], has["enable"]) == (was["uuid"], was["device_path"], "1")
+    assert not converge.converge(third, machine=on).changed
+
+
 def test_a_port_in_the_way_is_named_as_the_reason(tmp_path: Path) -> None:
     on = machine(tmp_path)
     converge.converge(simple(), machine=on)
@@ -313,6 +474,31 @@ def test_namespaces_that_exchange_their_identities_and_devices_never_share_one(t
     assert (found["uuid"], found["device_path"]) == (one["uuid"], one["device_path"])
 
 
+#: What each of three subsystems passes through.
+PASSING = list(itertools.permutations(["/dev/nvme0", "/dev/nvme1", "/dev/nvme2", None], 3))
+
+
+def passing(controllers: tuple[str | None, ...]) -> dict:
+    folders = [{"passthru": {"device_path": path}} if path else {} for path in controllers]
+    return {"subsystems": [{"nqn": nqn, **found} for nqn, found in zip(SUBSYSTEMS, folders)]}
+
+
+@pytest.mark.parametrize("after", PASSING)
+def test_controllers_that_are_passed_through_move_and_change_places(
+    tmp_path: Path, after: tuple[str | None, ...]
+) -> None:
+    for index, before in enumerate(PASSING):
+        on = machine(tmp_path / str(index))
+        converge.converge(passing(before), machine=on)
+        result = converge.converge(passing(after), machine=on)
+        folders = [f"subsystems/{nqn}/passthru" for nqn in SUBSYSTEMS]
+        has = [on.kernel.objects[folder] for folder in folders]
+        assert tuple(one["device_path"] if one["enable"] == "1" else None for one in has) == after
+        stays = {folder for folder, old, new in zip(folders, before, after) if old == new}
+        assert not touched(result.plan) & stays
+        assert not converge.converge(passing(after), machine=on).changed
+
+
 def test_a_namespace_that_is_made_anew_keeps_what_nobody_described() -> None:
     path = f"subsystems/{VOL}/namespaces"
     first, second = simple(), simple()
@@ -362,6 +548,25 @@ def test_boot_serves_everything_but_what_is_late(tmp_path: Path) -> None:
     assert files[f"subsystems/{VOL}/namespaces/2"]["enable"] == "1"
     assert _state.load("target", rebooted.config_dir) == saved
     assert boot(saved, wait=0, machine=rebooted) == []
+
+
+@pytest.mark.parametrize("prune", ["none", "owned"])
+def test_boot_removes_what_the_saved_run_would_but_never_from_hosts(tmp_path: Path, prune: str) -> None:
+    on, late = machine(tmp_path), "/dev/disk/by-id/virtio-late"
+    converge.converge(with_second_namespace(), machine=on)
+    description = simple()
+    description["subsystems"][0]["namespaces"].append({"nsid": 3, "device_path": late})
+    converge.converge(description, prune="none", machine=on)
+    saved = {**_state.load("target", on.config_dir), "prune": prune}
+    files, second = on.kernel.objects, f"subsystems/{VOL}/namespaces/2"
+    files[f"subsystems/{VOL}/namespaces/3"]["enable"] = "0"
+    on.kernel.tables = [CONNECTED]
+    assert len(boot(saved, wait=0, machine=on)) == 1
+    assert files[f"subsystems/{VOL}/namespaces/3"]["enable"] == "1"
+    assert files[second]["enable"] == "1"
+    on.kernel.tables = []
+    boot(saved, wait=0, machine=on)
+    assert (second in files) == (prune == "none")
 
 
 def test_a_target_that_was_set_up_by_names_that_move_is_taken_over_without_a_break(tmp_path: Path) -> None:
@@ -442,6 +647,73 @@ def test_hosts_that_are_connected_are_not_disturbed_unless_allowed(tmp_path: Pat
     assert len(on.kernel.performed) == before
     assert converge.converge(second, check=True, machine=on).disconnects[0].hosts == ["10.10.0.101"]
     assert converge.converge(second, machine=on, allow_disruption=[VOL]).changed
+
+
+def grouped(grpid: int = 1, **states: str) -> dict:
+    """with_second_namespace(), its second namespace in a group, and the groups of its port: g2="optimized"."""
+    groups = [{"grpid": int(name[1:]), "ana_state": state} for name, state in states.items()]
+    description = {**with_second_namespace(), "ports": simple(ana_groups=groups)["ports"]}
+    description["subsystems"][0]["namespaces"][1]["ana_grpid"] = grpid
+    return description
+
+
+BOTH = grouped(2, g1="optimized", g2="non-optimized")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "lost"),
+    [
+        (BOTH, grouped(2, g1="inaccessible", g2="optimized"), ["1"]),
+        (BOTH, grouped(2, g1="persistent-loss", g2="optimized"), ["1"]),
+        (BOTH, grouped(2, g1="change", g2="optimized"), ["1"]),
+        (BOTH, grouped(2, g1="inaccessible", g2="inaccessible"), ["1", "2"]),
+        (BOTH, grouped(3, g2="optimized", g3="inaccessible"), ["2"]),
+        # A group that goes takes its state along.
+        (grouped(2, g2="optimized"), grouped(1, g1="inaccessible"), ["1", "2"]),
+        (BOTH, grouped(2, g1="non-optimized", g2="optimized"), []),
+        (BOTH, grouped(1), []),
+        (BOTH, grouped(3, g3="optimized"), []),
+        (grouped(2, g2="inaccessible"), grouped(2, g2="persistent-loss"), []),
+        (grouped(2, g2="inaccessible"), BOTH, []),
+    ],
+)
+def test_a_namespace_in_use_keeps_an_accessible_state_unless_allowed(
+    tmp_path: Path, first: dict, second: dict, lost: list
+) -> None:
+    on = machine(tmp_path)
+    converge.converge(first, machine=on)
+    on.kernel.tables = [CONNECTED]
+    before = len(on.kernel.performed)
+    if lost:
+        words = f"{VOL} is in use by 10.10.0.101 and this makes namespace {', '.join(lost)} inaccessible on port 1"
+        with pytest.raises(converge.Disruptive, match=words):
+            converge.converge(second, machine=on)
+        assert len(on.kernel.performed) == before
+    found = converge.converge(second, check=True, machine=on).disconnects
+    assert [one.inaccessible for one in found] == ([{"1": lost}] if lost else [])
+    assert converge.converge(second, machine=on, allow_disruption=[VOL] if lost else []).changed
+
+
+def test_a_group_of_a_port_that_nobody_uses_may_become_inaccessible(tmp_path: Path) -> None:
+    on = machine(tmp_path)
+    second_port = {**simple()["ports"][0], "portid": 2, "traddr": "10.10.255.2", "trtype": "tcp"}
+    first = {**simple(), "ports": [*simple(trtype="tcp")["ports"], second_port]}
+    converge.converge(first, machine=on)
+    on.kernel.tables = [CONNECTED]
+    away = {**second_port, "ana_groups": [{"grpid": 1, "ana_state": "inaccessible"}]}
+    assert converge.converge({**first, "ports": [first["ports"][0], away]}, machine=on).disconnects == []
+
+
+def test_a_subflow_that_joined_on_another_address_uses_an_mptcp_port(tmp_path: Path) -> None:
+    on = machine(tmp_path)
+    converge.converge(with_second_namespace(), machine=on)
+    on.kernel.tables = [CONNECTED.replace("01FF0A0A", "02FF0A0A")]
+    with pytest.raises(converge.Disruptive, match=r"in use by 10\.10\.0\.101 and this takes away namespace 2"):
+        converge.converge(simple(), machine=on)
+    on.kernel.tables = [CONNECTED.replace("01FF0A0A:1144", "02FF0A0A:1145")]
+    assert converge.converge(simple(trtype="tcp"), machine=on).disconnects == []
+    on.kernel.tables = [CONNECTED.replace("01FF0A0A", "02FF0A0A")]
+    assert converge.converge({}, machine=on).disconnects == [], "a connection of tcp has one address"
 
 
 def test_what_disturbs_nobody_needs_no_leave(tmp_path: Path) -> None:

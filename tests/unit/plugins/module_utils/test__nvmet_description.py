@@ -70,6 +70,14 @@ BAD = [
     (namespaces({"uuid": "0" * 32}), "must not be all zeros"),
     (namespaces({"uuid": UUID}, {"nsid": 2, "uuid": UUID.upper()}), f"uuid '{UUID}' is also that of subsystem"),
     (namespaces({"ana_grpid": 128}), "ana_grpid: 128 must be a whole number from 1 to 127"),
+    (
+        {
+            "subsystems": namespaces({"ana_grpid": 3})["subsystems"],
+            "ports": [{**PORT, "subsystems": [VOL], "ana_groups": [{"grpid": 2}]}],
+        },
+        "namespace 1: ana_grpid 3 is a group of none of its ports, so that no host could use it; describe the group on "
+        "port 1 or choose 1, which every port has",
+    ),
     (namespaces(*({"nsid": nsid} for nsid in range(1, 1026))), "1025 namespaces are more than nvmet's 1024"),
     (port(portid=65536), "ports[0].portid: 65536 must be"),
     ({"ports": [PORT, {**PORT, "traddr": "192.0.2.2"}]}, "ports[1].portid: 1 is written twice"),

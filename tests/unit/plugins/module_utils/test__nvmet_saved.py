@@ -20,7 +20,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._configfs import gath
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_boot import Late, boot
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import converge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid, parse
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import render
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import describe, render
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, Refused
 from ansible_collections.nvmeof.mptcp.plugins.modules import nvmet_config
 from emulated_configfs import ROOT
@@ -52,12 +52,14 @@ def refuse(*arguments: object) -> None:
 @given(first=descriptions(), second=descriptions())
 def test_keys_are_in_one_private_file_a_host_and_never_in_one_that_others_read(first, second, tmp_path_factory) -> None:
     on = machine(tmp_path_factory.mktemp("m"))
+    wanted: dict = {}
     for description in (first, second):
         converge(description, machine=on)
-        wanted = {
-            host["nqn"]: {name: host[name] for name in ("dhchap_key", "dhchap_ctrl_key") if name in host}
-            for host in description["hosts"]
-        }
+        stay = {path.partition("/")[2] for path, found in parse(description).objects.items() if found.kind == "host"}
+        wanted = {nqn: keys for nqn, keys in wanted.items() if nqn in stay}
+        for host in description["hosts"]:
+            given_keys = {name: host[name] for name in ("dhchap_key", "dhchap_ctrl_key") if name in host}
+            wanted[host["nqn"]] = {**wanted.get(host["nqn"], {}), **given_keys}
         files = key_files(on)
         assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in files)
         saved = _state.load("target", on.config_dir)
@@ -77,6 +79,8 @@ def test_keys_are_in_one_private_file_a_host_and_never_in_one_that_others_read(f
     actual = gather(rebooted.kernel, ROOT).objects
     for path, item in parse(second).objects.items():
         assert item.attributes.items() <= actual[path].attributes.items()
+    for nqn, keys in wanted.items():
+        assert keys.items() <= actual[f"hosts/{nqn}"].attributes.items()
 
 
 def test_keys_that_everyone_may_read_in_configfs_are_hidden_without_being_written(tmp_path: Path) -> None:
@@ -110,8 +114,52 @@ def test_keys_are_on_disk_before_the_kernel_has_them_and_go_with_their_host(tmp_
     (second,) = key_files(on)
     assert first != second
     assert not converge(authenticated(dhchap_key=KEYS[1]), machine=on).changed
-    converge(authenticated(), machine=on)
+    alone = authenticated()
+    alone["subsystems"][0]["allowed_hosts"] = [OTHER]
+    converge(alone, machine=on)
     assert key_files(on) == []
+    converge(authenticated(), machine=on)
+    assert on.kernel.objects[f"hosts/{HOST}"]["dhchap_key"] == ""
+    assert key_files(on) == []
+
+
+@pytest.mark.parametrize("read_back", [False, True])
+def test_a_key_is_not_lost_by_being_left_out(tmp_path: Path, read_back: bool) -> None:
+    on = machine(tmp_path)
+    keys = {"dhchap_key": KEYS[0], "dhchap_ctrl_key": KEYS[1]}
+    converge(authenticated(**keys), machine=on)
+    files = key_files(on)
+    converge(describe(gather(on.kernel, ROOT)) if read_back else authenticated(), machine=on)
+    assert key_files(on) == files
+    rebooted = machine(tmp_path)
+    boot(_state.load("target", on.config_dir), wait=0, machine=rebooted)
+    assert keys.items() <= rebooted.kernel.objects[f"hosts/{HOST}"].items()
+    # A run that comes before boot lets nobody in without a key either.
+    fresh = machine(tmp_path)
+    converge(authenticated(dhchap_key=KEYS[2]), machine=fresh)
+    assert fresh.kernel.objects[f"hosts/{HOST}"]["dhchap_key"] == KEYS[2]
+    assert fresh.kernel.objects[f"hosts/{HOST}"]["dhchap_ctrl_key"] == KEYS[1]
+
+
+def test_a_key_that_only_nvmet_has_is_saved_with_its_host(tmp_path: Path) -> None:
+    on = machine(tmp_path)
+    on.kernel.perform(Operation("mkdir", f"{ROOT}/hosts/{HOST}"))
+    on.kernel.perform(Operation("write", f"{ROOT}/hosts/{HOST}/dhchap_key", KEYS[0]))
+    converge(authenticated(), machine=on)
+    assert not converge(authenticated(), machine=on).changed
+    rebooted = machine(tmp_path)
+    boot(_state.load("target", on.config_dir), wait=0, machine=rebooted)
+    assert rebooted.kernel.objects[f"hosts/{HOST}"]["dhchap_key"] == KEYS[0]
+
+
+def test_a_host_whose_kept_key_cannot_be_read_is_not_let_in_without_it(tmp_path: Path) -> None:
+    converge(authenticated(dhchap_key=KEYS[0]), machine=machine(tmp_path))
+    rebooted = machine(tmp_path)
+    key_files(rebooted)[0].unlink()
+    with pytest.raises(Invalid, match=f"host {HOST}: .* is missing.*write dhchap_key"):
+        converge(authenticated(), machine=rebooted)
+    assert rebooted.kernel.performed == []
+    converge(authenticated(dhchap_key=KEYS[1]), machine=rebooted)
 
 
 @pytest.mark.parametrize("count", range(4))
