@@ -188,7 +188,8 @@ def _known(on: Machine) -> set[str]:
     """Devices that the last applied description served."""
     saved = _state.load(SLICE, on.config_dir) or {}
     subsystems = saved.get("target", {}).get("subsystems") or []
-    return {one["device_path"] for each in subsystems for one in each.get("namespaces") or [] if one.get("device_path")}
+    served = [one for each in subsystems for one in [*(each.get("namespaces") or []), each.get("passthru") or {}]]
+    return {one["device_path"] for one in served if one.get("device_path")}
 
 
 def _expected(desired: Tree, actual: Tree, found: _nvmet_plan.Plan) -> Tree:

@@ -36,6 +36,8 @@ class AnyDevices:
         # Path → another path of the same device, and path → bytes.
         self.same: dict[str, str] = {}
         self.sizes: dict[str, int] = {}
+        # Controller → paths of its namespaces.
+        self.behind: dict[str, list[str]] = {}
 
     def look(self) -> None:
         pass
@@ -45,6 +47,12 @@ class AnyDevices:
 
     def identity(self, path: str) -> tuple[int, str]:
         return (0, self.same.get(path, path))
+
+    def controller_problem(self, path: str, known: bool = False) -> str | None:
+        return self.problem(path)
+
+    def controller_devices(self, path: str) -> set[tuple[int, str]]:
+        return {self.identity(name) for name in self.behind.get(path, [])}
 
     def size(self, path: str) -> int | None:
         return None if path in self.absent else self.sizes.get(path, 2**30)
@@ -396,6 +404,18 @@ def test_one_device_is_not_served_twice(tmp_path: Path) -> None:
     )
     with pytest.raises(Invalid, match="is also the device of subsystem"):
         converge.converge(description, machine=machine(tmp_path))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_namespace_of_a_controller_that_is_passed_through_is_not_served_as_well(tmp_path: Path, order: int) -> None:
+    on, description = machine(tmp_path), simple()
+    on.devices.behind = {"/dev/nvme0": ["/dev/nvme0n1"]}
+    on.devices.same = {"/dev/disk/by-id/virtio-vol0": "/dev/nvme0n1"}
+    description["subsystems"].append({"nqn": SUBSYSTEMS[1], "passthru": {"device_path": "/dev/nvme0"}})
+    description["subsystems"] = description["subsystems"][::order]
+    with pytest.raises(Invalid, match=r"is also reached through subsystem .*; name another"):
+        converge.converge(description, machine=on)
+    assert on.kernel.performed == []
 
 
 def test_attributes_that_a_kernel_lacks_matter_only_when_written(tmp_path: Path) -> None:
