@@ -39,14 +39,18 @@ class Devices:
         """Forget what was read: the next answers tell the machine as it is from now on."""
         self._attached: dict[str, str] | None = None
         self._swapped: list[str] | None = None
+        self._identities: dict[str, tuple[int, int]] = {}
 
     def exists(self, path: str) -> bool:
         return os.path.exists(path)
 
     def identity(self, path: str) -> tuple[int, int]:
         """Equal for two paths that name the same device or file. Raises OSError."""
-        found = os.stat(path)
-        return (0, found.st_rdev) if stat.S_ISBLK(found.st_mode) else (found.st_dev, found.st_ino)
+        if path not in self._identities:
+            found = os.stat(path)
+            block = stat.S_ISBLK(found.st_mode)
+            self._identities[path] = (0, found.st_rdev) if block else (found.st_dev, found.st_ino)
+        return self._identities[path]
 
     def controller_devices(self, path: str) -> set[tuple[int, int]]:
         """Identities of the namespaces of an NVMe controller of this machine and of their partitions."""

@@ -13,11 +13,13 @@ from typing import Any, Collection, Mapping
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _configfs, _nvmet_plan, _nvmet_sizes, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._devices import Devices
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_apply import apply_all, ask_transports, spare_port
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_beside import shared
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import changes
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid, parse
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_devices import as_served, unfit, without
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_devices import aliases, as_served, unfit, without
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_forecast import Disruption, forecast
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_live import users
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_prune import removals
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_refusals import explain
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import SLICE, Saving
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import (
@@ -99,11 +101,11 @@ def converge(
     on = machine or Machine()
     wanted = parse(description)
     with contextlib.nullcontext() if check else _state.lock(on.lock_path):
-        actual, bad, prepared = _look(on, wanted, check, boot)
+        owned = _state.owned(SLICE, on.owned_dir)
+        actual, bad, prepared = _look(on, wanted, check, boot, owned, prune)
         bad.update({f"hosts/{nqn}": f"{label(f'hosts/{nqn}')}: {why}" for nqn, why in keyless.items()})
         desired = as_served(without(wanted, actual, bad), actual, on.devices)
-        owned = _state.owned(SLICE, on.owned_dir)
-        found = _nvmet_plan.plan(desired, actual, owned, prune, on.root)
+        found = _nvmet_plan.plan(desired, actual, owned, prune, on.root, aliases(desired, actual, on.devices))
         # Measured before nvmet looks, see _nvmet_sizes.
         sizes, noted = _nvmet_sizes.measure(desired, on.devices), _nvmet_sizes.seen(on.owned_dir)
         found.operations += _nvmet_sizes.plan(desired, actual, noted, sizes, on.root)
@@ -129,10 +131,14 @@ def converge(
         )
 
 
-def _look(on: Machine, wanted: Tree, check: bool, boot: bool) -> tuple[Tree, dict[str, str], list[Operation]]:
+def _look(
+    on: Machine, wanted: Tree, check: bool, boot: bool, owned: list[str], prune: str
+) -> tuple[Tree, dict[str, str], list[Operation]]:
     """What nvmet has, what cannot be served, and what it took or takes to see nvmet at all."""
     actual = _configfs.gather(on.kernel, on.root)
     bad = unfit(wanted, actual, _known(on), on.devices)
+    going, _kept = removals(wanted, actual, owned, prune)
+    bad = {**shared(wanted, actual, going, on.devices), **bad}
     problems = [*_unknown(wanted, actual), *([] if boot else bad.values())]
     if problems:
         raise Invalid(problems)

@@ -43,9 +43,22 @@ def _problem(wanted: Object, device: str, known: Collection[str], devices: Devic
 
 def opened(kind: str, device: str, devices: Devices) -> set[Hashable]:
     """What a host reaches through the device: the device, or a controller and all that lies behind it."""
-    if not devices.exists(device):
-        return {device}
-    return {devices.identity(device), *(devices.controller_devices(device) if kind == "passthru" else ())}
+    return {_identity(device, devices), *(devices.controller_devices(device) if kind == "passthru" else ())}
+
+
+def aliases(desired: Tree, actual: Tree, devices: Devices) -> dict[str, str]:
+    """Each device_path → one that all names of the same device have in common."""
+    objects = [*desired.objects.values(), *actual.objects.values()]
+    names = dict.fromkeys(found.attributes["device_path"] for found in objects if "device_path" in found.attributes)
+    first: dict[Hashable, str] = {}
+    return {name: first.setdefault(_identity(name, devices), name) for name in names}
+
+
+def _identity(device: str, devices: Devices) -> Hashable:
+    try:
+        return devices.identity(device)
+    except OSError:
+        return device
 
 
 def _whose(kind: str, other: str) -> str:

@@ -10,27 +10,25 @@ that another namespace takes over, namespaces that make room for passthru, a lis
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Collection
+from types import MappingProxyType
+from typing import Collection, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import KINDS
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import changes
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_consistency import IP_TRANSPORTS
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_identity import less, marks, remade, whole
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_prune import removals
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import (
     Object,
     Tree,
     is_builtin,
-    key,
     label,
     parent,
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
 
 _WILDCARDS = {"0.0.0.0", "::"}
-# No two namespaces may have the same: hosts tell them apart by the first two, the third would be corrupted.
-_UNIQUE = ("uuid", "nguid", "device_path")
 # What goes, from the outside in; an object's kind, or the folder of a link.
 _LAST = ("subsystems", "referral", "ana_group", "port", "allowed_hosts", "namespace", "subsystem", "host")
 
@@ -45,63 +43,35 @@ class Plan:
     kept: list[str] = field(default_factory=list)
 
 
-def plan(desired: Tree, actual: Tree, owned: Collection[str], prune: str, root: str) -> Plan:
-    """The operations that bring actual to desired, touching nothing that is equal in both."""
-    return _Planner(desired, actual, owned, prune, root).run()
-
-
-def _remade(desired: Tree, actual: Tree) -> set[str]:
-    """Namespaces that stay but lose their identity or device to another: nvmet can only forget those with them."""
-    takers = {
-        (name, wanted.attributes[name]): path
-        for path, wanted in desired.objects.items()
-        if wanted.kind == "namespace"
-        for name in _UNIQUE
-        if name in wanted.attributes
-    }
-    return {
-        path
-        for path, found in actual.objects.items()
-        if found.kind == "namespace" and path in desired.objects
-        for name in _UNIQUE
-        if takers.get((name, found.attributes.get(name, "")), path) != path
-    }
-
-
-def _whole(desired: Tree, actual: Tree, remade: Collection[str]) -> Tree:
-    """The desired tree with what the remade namespaces have beyond it and nobody described."""
-    objects = dict(desired.objects)
-    for path in remade:
-        have = actual.objects[path].attributes
-        rows = [row for row in KINDS["namespace"].attributes if row.name in have and row.name not in _UNIQUE]
-        kept = {row.name: have[row.name] for row in rows if row.default(key(path), have) is None}
-        objects[path] = Object("namespace", {**kept, **desired.objects[path].attributes})
-    return Tree(objects, desired.links)
-
-
-def _less(actual: Tree, paths: Collection[str]) -> Tree:
-    return dataclasses.replace(
-        actual, objects={path: found for path, found in actual.objects.items() if path not in paths}
-    )
+def plan(
+    desired: Tree,
+    actual: Tree,
+    owned: Collection[str],
+    prune: str,
+    root: str,
+    same: Mapping[str, str] = MappingProxyType({}),
+) -> Plan:
+    """The operations that bring actual to desired, touching nothing that is equal in both. same: see aliases()."""
+    return _Planner(desired, actual, owned, prune, root, same).run()
 
 
 class _Planner:
-    def __init__(self, desired: Tree, actual: Tree, owned: Collection[str], prune: str, root: str) -> None:
-        self.remade = _remade(desired, actual)
-        self.desired, self.actual, self.root = _whole(desired, actual, self.remade), _less(actual, self.remade), root
+    def __init__(
+        self, desired: Tree, actual: Tree, owned: Collection[str], prune: str, root: str, same: Mapping[str, str]
+    ) -> None:
+        self.same, self.remade = same, remade(desired, actual, same)
+        self.desired, self.actual, self.root = whole(desired, actual, self.remade), less(actual, self.remade), root
         self.going, kept = removals(desired, actual, owned, prune)
         self.plan = Plan(removed=sorted(self.going), kept=kept)
         self.done: set[str] = set()
         self.inside: dict[str, list[str]] = {}
         for path in [*desired.objects, *desired.links]:
             self.inside.setdefault(parent(path), []).append(path)
-        self.identities = {
-            (name, found.attributes[name]): path
-            for path, found in actual.objects.items()
-            if found.kind == "namespace" and (path in self.going or path in self.remade)
-            for name in _UNIQUE
-            if name in found.attributes
-        }
+        self.identities: dict[tuple[str, str], list[str]] = {}
+        for path, found in actual.objects.items():
+            if found.kind == "namespace" and (path in self.going or path in self.remade):
+                for mark in marks(found, same):
+                    self.identities.setdefault(mark, []).append(path)
 
     def run(self) -> Plan:
         self._object("")
@@ -148,9 +118,8 @@ class _Planner:
                 self.actual.objects[path] = Object("passthru", {**found.attributes, "enable": "0"})
 
     def _namespace(self, path: str) -> None:
-        for name in _UNIQUE:
-            value = self.desired.objects[path].attributes.get(name)
-            self._remove([self.identities[name, value]] if value and (name, value) in self.identities else [])
+        for mark in marks(self.desired.objects[path], self.same):
+            self._remove(self.identities.get(mark, []))
         self._remove([path] if path in self.remade else [])
         self._object(path)
 
