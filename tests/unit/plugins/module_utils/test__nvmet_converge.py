@@ -291,6 +291,26 @@ def test_a_changed_port_is_closed_for_as_few_operations_as_possible(tmp_path: Pa
     assert verbs == ["unlink", "write", "symlink"]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "treq"),
+    [
+        ({"trtype": "tcp", "tsas": "tls1.3"}, {"trtype": "tcp"}, "not specified"),
+        ({"trtype": "tcp", "tsas": "tls1.3"}, {"trtype": "mptcp"}, "not specified"),
+        ({"trtype": "mptcp"}, {"trtype": "tcp", "tsas": "tls1.3"}, "required"),
+        ({"trtype": "tcp"}, {"trtype": "tcp", "tsas": "tls1.3", "treq": "not required"}, "not required"),
+    ],
+)
+def test_tls_comes_and_goes_in_one_run_with_one_closing_of_the_port(
+    tmp_path: Path, first: dict, second: dict, treq: str
+) -> None:
+    on = machine(tmp_path)
+    converge.converge(simple(**first), machine=on)
+    verbs = [operation.verb for operation in converge.converge(simple(**second), machine=on).plan]
+    assert (verbs[0], verbs[-1], set(verbs[1:-1])) == ("unlink", "symlink", {"write"})
+    assert on.kernel.objects["ports/1"]["addr_treq"] == treq
+    assert not converge.converge(simple(**second), machine=on).changed
+
+
 def test_a_taken_over_identity_is_never_there_twice(tmp_path: Path) -> None:
     on = machine(tmp_path)
     first = simple()
