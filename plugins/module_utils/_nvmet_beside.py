@@ -5,11 +5,57 @@
 
 from __future__ import annotations
 
-from typing import Collection, Hashable, Iterator
+from typing import Collection, Hashable, Iterable, Iterator
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._devices import Devices
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import changes
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_consistency import NAMESPACES_MAX
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_devices import opened
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Object, Tree, label, parent
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import (
+    Object,
+    Tree,
+    is_builtin,
+    key,
+    label,
+    parent,
+)
+
+_STAYS = "is not described and stays; remove it, or use prune: all"
+
+
+def conflicts(desired: Tree, actual: Tree, going: Collection[str]) -> list[str]:
+    """One sentence for each thing that nvmet would refuse for what stays."""
+    described = {*desired.objects, *desired.links}
+    stays: dict[str, list[str]] = {}
+    for path in [*actual.objects, *actual.links]:
+        if path not in described and path not in going and (path in actual.links or not is_builtin(actual, path)):
+            stays.setdefault(path.rpartition("/")[0], []).append(path)
+    subsystems = [path for path, wanted in desired.objects.items() if wanted.kind == "subsystem"] if stays else []
+    found = [problem for path in subsystems for problem in _subsystem(desired, path, stays)]
+    return [*_discovery(desired, actual, stays.get("subsystems", [])), *found]
+
+
+def _discovery(desired: Tree, actual: Tree, subsystems: Iterable[str]) -> Iterator[str]:
+    for row, value in changes(desired, actual, "") if subsystems else ():
+        for path in subsystems:
+            if row.name == "discovery_nqn" and key(path).startswith(value):
+                yield f"discovery_nqn {value!r} is how the NQN of {label(path)} begins, which {_STAYS}"
+
+
+def _subsystem(desired: Tree, path: str, stays: dict[str, list[str]]) -> Iterator[str]:
+    namespaces, hosts = stays.get(f"{path}/namespaces", []), stays.get(f"{path}/allowed_hosts", [])
+    described = sum(1 for name in desired.objects if name.startswith(f"{path}/namespaces/")) if namespaces else 0
+    total = described + len(namespaces)
+    if described and total > NAMESPACES_MAX:
+        yield (
+            f"{label(path)}: {total} namespaces, with {len(namespaces)} that are not described and stay, are more than "
+            f"nvmet's {NAMESPACES_MAX}; remove some, or use two subsystems"
+        )
+    if desired.objects[path].attributes.get("allow_any_host") == "1" and hosts:
+        yield f"{label(path)}: allow_any_host is true, and the allowed host {key(hosts[0])} {_STAYS}"
+    passthru = f"{path}/passthru"
+    if desired.objects[passthru].attributes.get("enable") == "1" and namespaces:
+        yield f"{label(passthru)}: nvmet serves either a controller or namespaces, and {label(namespaces[0])} {_STAYS}"
 
 
 def shared(desired: Tree, actual: Tree, going: Collection[str], devices: Devices) -> dict[str, str]:

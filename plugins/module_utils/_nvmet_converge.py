@@ -13,7 +13,7 @@ from typing import Any, Collection, Mapping
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _configfs, _nvmet_plan, _nvmet_sizes, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._devices import Devices
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_apply import apply_all, ask_transports, spare_port
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_beside import shared
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_beside import conflicts, shared
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import changes
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid, parse
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_devices import aliases, as_served, unfit, without
@@ -139,14 +139,18 @@ def _look(
     bad = unfit(wanted, actual, _known(on), on.devices)
     going, _kept = removals(wanted, actual, owned, prune)
     bad = {**shared(wanted, actual, going, on.devices), **bad}
-    problems = [*_unknown(wanted, actual), *([] if boot else bad.values())]
-    if problems:
-        raise Invalid(problems)
+    _insist([*_unknown(wanted, actual), *conflicts(wanted, actual, going), *([] if boot else bad.values())])
     preparation = _configfs.preparation(on.kernel, on.root)
     if preparation and not check:
         apply(preparation, explain, on.kernel.perform)
         actual = _configfs.gather(on.kernel, on.root)
+        _insist(_unknown(wanted, actual))
     return actual, bad, preparation
+
+
+def _insist(problems: list[str]) -> None:
+    if problems:
+        raise Invalid(problems)
 
 
 def _forecast(

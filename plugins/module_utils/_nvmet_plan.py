@@ -5,7 +5,8 @@
 
 Order: hosts, subsystems with their namespaces, ports, and only then what goes, from the outside in. Something goes
 earlier only where nvmet or a host cannot bear both: an address that another port takes over, an identity or a device
-that another namespace takes over, namespaces that make room for passthru, a list of hosts that becomes "any".
+that another namespace takes over, namespaces that make room for passthru or for others in a full subsystem, a list of
+hosts that becomes "any", a subsystem whose NQN the discovery NQN takes.
 """
 
 from __future__ import annotations
@@ -16,19 +17,23 @@ from typing import Collection, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import KINDS
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import changes
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_consistency import IP_TRANSPORTS
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_consistency import (
+    IP_TRANSPORTS,
+    NAMESPACES_MAX,
+    WILDCARDS,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_identity import less, marks, remade, whole
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_prune import removals
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import (
     Object,
     Tree,
     is_builtin,
+    key,
     label,
     parent,
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
 
-_WILDCARDS = {"0.0.0.0", "::"}
 # What goes, from the outside in; an object's kind, or the folder of a link.
 _LAST = ("subsystems", "referral", "ana_group", "port", "allowed_hosts", "namespace", "subsystem", "host")
 
@@ -74,6 +79,7 @@ class _Planner:
                     self.identities.setdefault(mark, []).append(path)
 
     def run(self) -> Plan:
+        self._discovery()
         self._object("")
         for path in self._of("host"):
             self._object(path)
@@ -87,6 +93,14 @@ class _Planner:
         for kind in _LAST:
             self._remove(last.get(kind, []))
         return self.plan
+
+    def _discovery(self) -> None:
+        """Subsystems that go leave first where the new discovery NQN is how theirs begins."""
+        values = [value for row, value in changes(self.desired, self.actual, "") if row.name == "discovery_nqn"]
+        for path in [path for path in self._going("subsystems/") if path.count("/") == 1] if values else []:
+            if key(path).startswith(values[0]):
+                links = [link for link in self.going if self.actual.links.get(link) == path]
+                self._remove([*sorted(links), *self._going(f"{path}/"), path])
 
     def _of(self, kind: str) -> list[str]:
         return [path for path, found in self.desired.objects.items() if found.kind == kind]
@@ -102,11 +116,17 @@ class _Planner:
             self._remove(self._going(f"{path}/namespaces/"))
             self._release(self.desired.objects[passthru].attributes.get("device_path"), passthru)
         self._object(passthru)
-        for name in self._inside(path, self.desired.objects):
-            if name != passthru:
-                self._namespace(name)
+        namespaces = [name for name in self._inside(path, self.desired.objects) if name != passthru]
+        going = self._going(f"{path}/namespaces/")
+        if going and len({*namespaces, *self._there(path)}) > NAMESPACES_MAX:
+            self._remove(going)
+        for name in namespaces:
+            self._namespace(name)
         for name in self._inside(path, self.desired.links):
             self._link(name)
+
+    def _there(self, subsystem: str) -> list[str]:
+        return [path for path in self.actual.objects if path.startswith(f"{subsystem}/namespaces/")]
 
     def _release(self, controller: str | None, taker: str) -> None:
         """Close what passes the controller through now: nvmet gives it to one subsystem alone."""
@@ -159,7 +179,7 @@ class _Planner:
         if not all(place.get("trtype") in IP_TRANSPORTS for place in (have, want)):
             return False
         addresses = {have.get("traddr"), want.get("traddr")}
-        return have.get("trsvcid") == want.get("trsvcid") and (len(addresses) == 1 or bool(addresses & _WILDCARDS))
+        return have.get("trsvcid") == want.get("trsvcid") and (len(addresses) == 1 or bool(addresses & WILDCARDS))
 
     def _object(self, path: str) -> None:
         """Make the object where it is missing and write what differs."""
