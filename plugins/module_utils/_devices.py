@@ -22,6 +22,8 @@ _UNSTABLE = re.compile(
     r"/dev/((sd|vd|xvd|hd)[a-z]+[0-9]*|nvme[0-9]+n[0-9]+(p[0-9]+)?|(dm-|loop|md|mmcblk|zd|rbd|bcache)[0-9]+(p[0-9]+)?"
     r"|block/.*|disk/by-diskseq/.*)"
 )
+#: A namespace in its controller's folder; with multipath that is a hidden path, and its head has the name without "c".
+_NAMESPACE = re.compile(r"(nvme[0-9]+)(?:c[0-9]+)?(n[0-9]+)")
 #: Where udev keeps names that stay, the best first.
 _STABLE = ("/dev/disk/by-id", "/dev/mapper", "/dev/md", "/dev/zvol", "/dev/rbd", "/dev/disk/by-path")
 
@@ -37,14 +39,57 @@ class Devices:
         """Forget what was read: the next answers tell the machine as it is from now on."""
         self._attached: dict[str, str] | None = None
         self._swapped: list[str] | None = None
+        self._identities: dict[str, tuple[int, int]] = {}
 
     def exists(self, path: str) -> bool:
         return os.path.exists(path)
 
     def identity(self, path: str) -> tuple[int, int]:
         """Equal for two paths that name the same device or file. Raises OSError."""
-        found = os.stat(path)
-        return (0, found.st_rdev) if stat.S_ISBLK(found.st_mode) else (found.st_dev, found.st_ino)
+        if path not in self._identities:
+            found = os.stat(path)
+            block = stat.S_ISBLK(found.st_mode)
+            self._identities[path] = (0, found.st_rdev) if block else (found.st_dev, found.st_ino)
+        return self._identities[path]
+
+    def controller_devices(self, path: str) -> set[tuple[int, int]]:
+        """Identities of the namespaces of an NVMe controller of this machine and of their partitions."""
+        numbers = [part for number in self._namespaces(self._controller(path)) for _name, part in self._family(number)]
+        return {(0, os.makedev(*map(int, number.split(":")))) for number in numbers if number}
+
+    def controller_problem(self, path: str, known: bool = False) -> str | None:
+        """Why the path cannot be passed through as an NVMe controller and what to do, or None. known: as in problem().
+
+        A host would write to every namespace of the controller.
+        """
+        if not self.exists(path):
+            return "does not exist on this machine; correct it"
+        controller = self._controller(path)
+        if not controller:
+            return "is not an NVMe controller of this machine; name its character device, like /dev/nvme0"
+        for number in self._namespaces(controller):
+            name = os.path.basename(os.path.realpath(f"{self.root}/sys/dev/block/{number}"))
+            why = self._used(number) or self._carried(f"/dev/{name}", number, known) or self._claimed(f"/dev/{name}")
+            if why:
+                return f"has the namespace /dev/{name}, which {why}"
+        return None
+
+    def _controller(self, path: str) -> str:
+        """The name in /sys/class/nvme, or an empty one."""
+        try:
+            found = os.stat(path)
+        except OSError:
+            return ""
+        number = f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}" if stat.S_ISCHR(found.st_mode) else None
+        names = (name for name in self._names("/sys/class/nvme") if self._text(f"/sys/class/nvme/{name}/dev") == number)
+        return next(names, "")
+
+    def _namespaces(self, controller: str) -> list[str]:
+        """Numbers of a controller's block devices."""
+        names = self._names(f"/sys/class/nvme/{controller}") if controller else []
+        parts = (_NAMESPACE.fullmatch(name) for name in names)
+        found = {self._text(f"/sys/class/block/{part[1]}{part[2]}/dev") for part in parts if part}
+        return sorted(found - {""})
 
     def size(self, path: str) -> int | None:
         """Bytes of a block device or file, or None when it is not there."""
@@ -111,13 +156,16 @@ class Devices:
         return self._attached
 
     def _block_problem(self, path: str, number: str, known: bool) -> str | None:
+        return self._used(number) or self.moves(path) or self._carried(path, number, known) or self._claimed(path)
+
+    def _used(self, number: str) -> str | None:
         for name, part in self._family(number):
             used = self._use(name, part)
             if used:
                 return f"{used}; serving it would corrupt it, name another device"
-        moves = self.moves(path)
-        if moves:
-            return moves
+        return None
+
+    def _carried(self, path: str, number: str, known: bool) -> str | None:
         for name, part in self._family(number):
             found = None if known else signature(path if part == number else f"/dev/{name}")
             if found:
@@ -125,7 +173,7 @@ class Devices:
                 return (
                     f"carries {found}{inside}; if that is not needed any more remove it with wipefs, else name another"
                 )
-        return self._claimed(path)
+        return None
 
     def _claimed(self, path: str) -> str | None:
         # O_EXCL on a block device asks for the claim that mounts, arrays and pools hold; it is given back at once.

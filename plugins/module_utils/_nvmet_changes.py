@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Collection, Iterable
+from typing import Collection
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import KINDS, Attribute, Kind
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Object, Tree, is_builtin, key, parent
@@ -15,7 +15,7 @@ def changes(desired: Tree, actual: Tree, path: str) -> list[tuple[Attribute, str
     """What to write at path; a gate that is C(enable) is closed and opened around what needs it."""
     want, have = desired.objects[path], actual.objects.get(path)
     kind = KINDS[want.kind]
-    writes = _ordered(kind, want, have, dict(_differences(kind, want, have, key(path))), key(path))
+    writes = _ordered(kind, have, _values(kind, want, have, key(path)))
     gate = kind.row("enable")
     if gate is None:
         return writes
@@ -27,33 +27,26 @@ def changes(desired: Tree, actual: Tree, path: str) -> list[tuple[Attribute, str
     return [*before, *writes, *after]
 
 
-def _differences(kind: Kind, want: Object, have: Object | None, name: str) -> Iterable[tuple[str, str]]:
+def _values(kind: Kind, want: Object, have: Object | None, name: str) -> dict[str, str]:
+    """The value to write of each attribute that differs, or that nvmet resets when another one is written."""
+    there = have.attributes if have else {}
+    will, found, reset = {**there, **want.attributes}, {}, set()
     for row in kind.attributes:
-        if row.name == "enable":
+        value = want.attributes.get(row.name)
+        # A new object has its defaults already; a kernel without the attribute needs no default.
+        if value is None and row.name in there:
+            value = row.default(name, will)
+        if row.name == "enable" or value is None or (there.get(row.name) == value and row.name not in reset):
             continue
-        value = _wanted(row, want, have, name)
-        if value is not None and (have is None or have.attributes.get(row.name) != value):
-            yield row.name, value
+        will[row.name] = found[row.name] = value
+        for other in row.resets:
+            reset.add(other)
+            if other not in want.attributes:
+                will.pop(other, None)
+    return found
 
 
-def _wanted(row: Attribute, want: Object, have: Object | None, name: str) -> str | None:
-    written = want.attributes.get(row.name)
-    # A new object has its defaults already; a kernel without the attribute needs no default.
-    if written is not None or have is None or row.name not in have.attributes:
-        return written
-    return row.default(name, {**have.attributes, **want.attributes})
-
-
-def _ordered(
-    kind: Kind, want: Object, have: Object | None, values: dict[str, str], name: str
-) -> list[tuple[Attribute, str]]:
-    for row in kind.attributes:
-        if row.name in values:
-            for reset in row.resets:
-                other = kind.row(reset)
-                again = _wanted(other, want, have, name) if other else None
-                if again is not None:
-                    values.setdefault(reset, again)
+def _ordered(kind: Kind, have: Object | None, values: dict[str, str]) -> list[tuple[Attribute, str]]:
     rows = [row for row in kind.attributes if row.name in values]
     if {"cntlid_min", "cntlid_max"} <= set(values):
         old = have.attributes.get("cntlid_max") if have else None

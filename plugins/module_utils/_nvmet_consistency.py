@@ -12,6 +12,8 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tr
 
 #: Transports whose port is an IP address and a port number.
 IP_TRANSPORTS = ("tcp", "mptcp", "rdma")
+#: Addresses that stand for every other of their family.
+WILDCARDS = {"0.0.0.0", "::"}
 #: nvmet's limit (NVMET_MAX_NAMESPACES).
 NAMESPACES_MAX = 1024
 
@@ -76,9 +78,7 @@ def _ports(tree: Tree) -> Iterator[str]:
     for path, attributes in _of(tree, "port"):
         yield from _address(label(path), attributes)
         if attributes.get("trtype") in IP_TRANSPORTS:
-            # tcp and mptcp listen on the same numbers.
-            family = "rdma" if attributes["trtype"] == "rdma" else "tcp"
-            place = (family, attributes.get("traddr", ""), attributes.get("trsvcid", ""))
+            place = (_numbers(attributes), attributes.get("traddr", ""), attributes.get("trsvcid", ""))
             other = seen.setdefault(place, path)
             if other != path:
                 yield f"{label(path)}: {place[1]} {place[2]} is also the address of {label(other)}; give each its own"
@@ -86,6 +86,27 @@ def _ports(tree: Tree) -> Iterator[str]:
             yield f"{label(path)}: treq 'not specified' contradicts tsas tls1.3; write required or not required"
     for path, attributes in _of(tree, "referral"):
         yield from _address(label(path), attributes)
+
+
+def _numbers(attributes: dict[str, str]) -> str:
+    """Whose port numbers the transport takes: tcp and mptcp listen on the same."""
+    return "rdma" if attributes["trtype"] == "rdma" else "tcp"
+
+
+def _wildcards(tree: Tree) -> Iterator[str]:
+    listening = [
+        (path, found["traddr"], (_numbers(found), found.get("adrfam"), found.get("trsvcid")))
+        for path, found in _of(tree, "port")
+        if found.get("trtype") in IP_TRANSPORTS and "traddr" in found
+    ]
+    everywhere = {place: path for path, address, place in listening if address in WILDCARDS}
+    for path, address, place in listening:
+        other = everywhere.get(place, path)
+        if other != path and address not in WILDCARDS:
+            yield (
+                f"{label(path)}: {address} {place[2]} is among the addresses of {label(other)}, which listens on all; "
+                "drop one, or give it another trsvcid"
+            )
 
 
 def _address(name: str, attributes: dict[str, str]) -> Iterator[str]:
@@ -151,6 +172,7 @@ _CHECKS: tuple[Callable[[Tree], Iterator[str]], ...] = (
     _subsystems,
     _namespaces,
     _ports,
+    _wildcards,
     _links,
     _discovery,
     _ana_groups,

@@ -24,11 +24,13 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_apply import (
     ask_transports,
     spare_port,
 )
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_beside import conflicts, shared
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import expected
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid, parse
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_devices import as_served, unfit, without
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_devices import aliases, as_served, unfit, without
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_forecast import Disruption, forecast
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_live import users
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_prune import removals
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_refusals import explain
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import SLICE, Saving, keep_keys, load, served
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, label
@@ -104,13 +106,14 @@ def converge(
     on = machine or Machine()
     wanted = parse(description)
     with contextlib.nullcontext() if check else _state.lock(on.lock_path):
-        actual, bad, prepared = _look(on, wanted, check, boot)
+        owned = _state.owned(SLICE, on.owned_dir)
+        actual, bad, prepared = _look(on, wanted, check, boot, owned, prune)
         bad.update({f"hosts/{nqn}": f"{label(f'hosts/{nqn}')}: {why}" for nqn, why in keyless.items()})
         desired = as_served(without(wanted, actual, bad), actual, on.devices)
-        owned = _state.owned(SLICE, on.owned_dir)
         before = _nvmet_interrupted.noted(on.owned_dir)
         missing = _nvmet_interrupted.lost(before, actual)
-        found, desired = _nvmet_interrupted.plan(missing, desired, actual, owned, prune, on.root)
+        same = aliases(desired, actual, on.devices)
+        found, desired = _nvmet_interrupted.plan(missing, desired, actual, owned, prune, on.root, same)
         # Measured before nvmet looks, see _nvmet_sizes.
         sizes, noted = _nvmet_sizes.measure(desired, on.devices), _nvmet_sizes.seen(on.owned_dir)
         found.operations += _nvmet_sizes.plan(desired, actual, noted, sizes, on.root)
@@ -136,21 +139,30 @@ def converge(
         )
 
 
-def _look(on: Machine, wanted: Tree, check: bool, boot: bool) -> tuple[Tree, dict[str, str], list[Operation]]:
+def _look(
+    on: Machine, wanted: Tree, check: bool, boot: bool, owned: list[str], prune: str
+) -> tuple[Tree, dict[str, str], list[Operation]]:
     """What nvmet has, what cannot be served, and what it took or takes to see nvmet at all."""
     actual = _configfs.gather(on.kernel, on.root)
     saved = load(on.config_dir)
     bad = unfit(wanted, actual, served(saved), on.devices)
+    going, _kept = removals(wanted, actual, owned, prune)
+    bad = {**shared(wanted, actual, going, on.devices), **bad}
     # Boot brings the saved keys itself, and lets in whom it can.
     keyless = keep_keys(wanted, actual, {} if boot else saved.get("keys", {}), on.config_dir)
-    problems = [*_unknown(wanted, actual), *([] if boot else bad.values()), *keyless]
-    if problems:
-        raise Invalid(problems)
+    unfulfilled = [] if boot else bad.values()
+    _insist([*_unknown(wanted, actual), *conflicts(wanted, actual, going), *unfulfilled, *keyless])
     preparation = _configfs.preparation(on.kernel, on.root)
     if preparation and not check:
         apply(preparation, explain, on.kernel.perform)
         actual = _configfs.gather(on.kernel, on.root)
+        _insist(_unknown(wanted, actual))
     return actual, bad, preparation
+
+
+def _insist(problems: list[str]) -> None:
+    if problems:
+        raise Invalid(problems)
 
 
 def _forecast(

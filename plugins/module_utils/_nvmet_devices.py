@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Collection
+from typing import Collection, Hashable
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._devices import Devices
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Object, Tree, label
@@ -19,17 +19,17 @@ def unfit(desired: Tree, actual: Tree, known: Collection[str], devices: Devices)
     """
     devices.look()
     found: dict[str, str] = {}
-    seen: dict[tuple[int, int], str] = {}
+    seen: dict[Hashable, str] = {}
     for path, wanted in desired.objects.items():
         device = wanted.attributes.get("device_path")
         if device is None or wanted.attributes.get("enable") != "1":
             continue
         served = _serves(actual.objects.get(path), device, devices)
         why = devices.moves(device) if served else _problem(wanted, device, known, devices)
-        if why is None and wanted.kind == "namespace" and devices.exists(device):
-            other = seen.setdefault(devices.identity(device), path)
+        for one in () if why else opened(wanted.kind, device, devices):
+            other = seen.setdefault(one, path)
             if other != path:
-                why = f"is also the device of {label(other)}; name another, two namespaces would corrupt it"
+                why = f"is also {_whose(wanted.kind, other)}; name another, both would corrupt it"
         if why:
             found[path] = f"{label(path)}: device_path {device!r} {why}"
     return found
@@ -37,8 +37,33 @@ def unfit(desired: Tree, actual: Tree, known: Collection[str], devices: Devices)
 
 def _problem(wanted: Object, device: str, known: Collection[str], devices: Devices) -> str | None:
     if wanted.kind == "passthru":
-        return None if devices.exists(device) else "does not exist on this machine; correct it"
+        return devices.controller_problem(device, device in known)
     return devices.problem(device, device in known)
+
+
+def opened(kind: str, device: str, devices: Devices) -> set[Hashable]:
+    """What a host reaches through the device: the device, or a controller and all that lies behind it."""
+    return {_identity(device, devices), *(devices.controller_devices(device) if kind == "passthru" else ())}
+
+
+def aliases(desired: Tree, actual: Tree, devices: Devices) -> dict[str, str]:
+    """Each device_path → one that all names of the same device have in common."""
+    objects = [*desired.objects.values(), *actual.objects.values()]
+    names = dict.fromkeys(found.attributes["device_path"] for found in objects if "device_path" in found.attributes)
+    first: dict[Hashable, str] = {}
+    return {name: first.setdefault(_identity(name, devices), name) for name in names}
+
+
+def _identity(device: str, devices: Devices) -> Hashable:
+    try:
+        return devices.identity(device)
+    except OSError:
+        return device
+
+
+def _whose(kind: str, other: str) -> str:
+    both = {kind, "passthru" if other.endswith("/passthru") else "namespace"}
+    return f"the device of {label(other)}" if both == {"namespace"} else f"reached through {label(other)}"
 
 
 def _serves(have: Object | None, device: str, devices: Devices) -> bool:

@@ -87,9 +87,17 @@ def still_down(down: Tree, applied: Iterable[Operation], root: str) -> list[str]
 
 
 def plan(
-    missing: Tree, desired: Tree, actual: Tree, owned: Collection[str], prune: str, root: str
+    missing: Tree,
+    desired: Tree,
+    actual: Tree,
+    owned: Collection[str],
+    prune: str,
+    root: str,
+    same: Mapping[str, str],
 ) -> tuple[_nvmet_plan.Plan, Tree]:
     """The plan as if nothing were missing, which then makes what stays; and the desired tree with that. Pure.
+
+    same: see _nvmet_devices.aliases().
 
     Raises ValueError for a namespace that cannot come back because another one has taken its identity or device.
     """
@@ -97,7 +105,7 @@ def plan(
         {path: has for path, has in missing.objects.items() if path not in desired.objects},
         {link: target for link, target in missing.links.items() if link not in desired.links},
     )
-    found = _nvmet_plan.plan(desired, together(actual, back), owned, prune, root)
+    found = _nvmet_plan.plan(desired, together(actual, back), owned, prune, root, same)
     absent = {f"{root}/{path}" for path in [*back.objects, *back.links]}
     found.operations = [
         one for one in found.operations if one.verb not in ("unlink", "rmdir") or one.path not in absent

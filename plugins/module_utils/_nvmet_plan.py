@@ -5,18 +5,24 @@
 
 Order: hosts, subsystems with their namespaces, ports, and only then what goes, from the outside in. Something goes
 earlier only where nvmet or a host cannot bear both: an address that another port takes over, an identity or a device
-that another namespace takes over, namespaces that make room for passthru, a list of hosts that becomes "any".
+that another namespace takes over, namespaces that make room for passthru or for others in a full subsystem, a list of
+hosts that becomes "any", a subsystem whose NQN the discovery NQN takes.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Collection
+from types import MappingProxyType
+from typing import Collection, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import KINDS
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_changes import changes
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_consistency import IP_TRANSPORTS
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_consistency import (
+    IP_TRANSPORTS,
+    NAMESPACES_MAX,
+    WILDCARDS,
+)
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_identity import less, marks, remade, whole
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_prune import removals
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import (
     Object,
@@ -28,9 +34,6 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import (
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
 
-_WILDCARDS = {"0.0.0.0", "::"}
-# No two namespaces may have the same: hosts tell them apart by the first two, the third would be corrupted.
-_UNIQUE = ("uuid", "nguid", "device_path")
 # What goes, from the outside in; an object's kind, or the folder of a link.
 _LAST = ("subsystems", "referral", "ana_group", "port", "allowed_hosts", "namespace", "subsystem", "host")
 
@@ -45,65 +48,38 @@ class Plan:
     kept: list[str] = field(default_factory=list)
 
 
-def plan(desired: Tree, actual: Tree, owned: Collection[str], prune: str, root: str) -> Plan:
-    """The operations that bring actual to desired, touching nothing that is equal in both."""
-    return _Planner(desired, actual, owned, prune, root).run()
-
-
-def _remade(desired: Tree, actual: Tree) -> set[str]:
-    """Namespaces that stay but lose their identity or device to another: nvmet can only forget those with them."""
-    takers = {
-        (name, wanted.attributes[name]): path
-        for path, wanted in desired.objects.items()
-        if wanted.kind == "namespace"
-        for name in _UNIQUE
-        if name in wanted.attributes
-    }
-    return {
-        path
-        for path, found in actual.objects.items()
-        if found.kind == "namespace" and path in desired.objects
-        for name in _UNIQUE
-        if takers.get((name, found.attributes.get(name, "")), path) != path
-    }
-
-
-def _whole(desired: Tree, actual: Tree, remade: Collection[str]) -> Tree:
-    """The desired tree with what the remade namespaces have beyond it and nobody described."""
-    objects = dict(desired.objects)
-    for path in remade:
-        have = actual.objects[path].attributes
-        rows = [row for row in KINDS["namespace"].attributes if row.name in have and row.name not in _UNIQUE]
-        kept = {row.name: have[row.name] for row in rows if row.default(key(path), have) is None}
-        objects[path] = Object("namespace", {**kept, **desired.objects[path].attributes})
-    return Tree(objects, desired.links)
-
-
-def _less(actual: Tree, paths: Collection[str]) -> Tree:
-    return dataclasses.replace(
-        actual, objects={path: found for path, found in actual.objects.items() if path not in paths}
-    )
+def plan(
+    desired: Tree,
+    actual: Tree,
+    owned: Collection[str],
+    prune: str,
+    root: str,
+    same: Mapping[str, str] = MappingProxyType({}),
+) -> Plan:
+    """The operations that bring actual to desired, touching nothing that is equal in both. same: see aliases()."""
+    return _Planner(desired, actual, owned, prune, root, same).run()
 
 
 class _Planner:
-    def __init__(self, desired: Tree, actual: Tree, owned: Collection[str], prune: str, root: str) -> None:
-        self.remade = _remade(desired, actual)
-        self.desired, self.actual, self.root = _whole(desired, actual, self.remade), _less(actual, self.remade), root
+    def __init__(
+        self, desired: Tree, actual: Tree, owned: Collection[str], prune: str, root: str, same: Mapping[str, str]
+    ) -> None:
+        self.same, self.remade = same, remade(desired, actual, same)
+        self.desired, self.actual, self.root = whole(desired, actual, self.remade), less(actual, self.remade), root
         self.going, kept = removals(desired, actual, owned, prune)
         self.plan = Plan(removed=sorted(self.going), kept=kept)
         self.done: set[str] = set()
         self.inside: dict[str, list[str]] = {}
         for path in [*desired.objects, *desired.links]:
             self.inside.setdefault(parent(path), []).append(path)
-        self.identities = {
-            (name, found.attributes[name]): path
-            for path, found in actual.objects.items()
-            if found.kind == "namespace" and (path in self.going or path in self.remade)
-            for name in _UNIQUE
-            if name in found.attributes
-        }
+        self.identities: dict[tuple[str, str], list[str]] = {}
+        for path, found in actual.objects.items():
+            if found.kind == "namespace" and (path in self.going or path in self.remade):
+                for mark in marks(found, same):
+                    self.identities.setdefault(mark, []).append(path)
 
     def run(self) -> Plan:
+        self._discovery()
         self._object("")
         for path in self._of("host"):
             self._object(path)
@@ -117,6 +93,14 @@ class _Planner:
         for kind in _LAST:
             self._remove(last.get(kind, []))
         return self.plan
+
+    def _discovery(self) -> None:
+        """Subsystems that go leave first where the new discovery NQN is how theirs begins."""
+        values = [value for row, value in changes(self.desired, self.actual, "") if row.name == "discovery_nqn"]
+        for path in [path for path in self._going("subsystems/") if path.count("/") == 1] if values else []:
+            if key(path).startswith(values[0]):
+                links = [link for link in self.going if self.actual.links.get(link) == path]
+                self._remove([*sorted(links), *self._going(f"{path}/"), path])
 
     def _of(self, kind: str) -> list[str]:
         return [path for path, found in self.desired.objects.items() if found.kind == kind]
@@ -137,11 +121,17 @@ class _Planner:
         self.actual.objects[passthru] = Object(
             "passthru", {**have.attributes, **self.desired.objects[passthru].attributes}
         )
-        for name in self._inside(path, self.desired.objects):
-            if name != passthru:
-                self._namespace(name)
+        namespaces = [name for name in self._inside(path, self.desired.objects) if name != passthru]
+        going = self._going(f"{path}/namespaces/")
+        if going and len({*namespaces, *self._there(path)}) > NAMESPACES_MAX:
+            self._remove(going)
+        for name in namespaces:
+            self._namespace(name)
         for name in self._inside(path, self.desired.links):
             self._link(name)
+
+    def _there(self, subsystem: str) -> list[str]:
+        return [path for path in self.actual.objects if path.startswith(f"{subsystem}/namespaces/")]
 
     def _release(self, controller: str | None, taker: str) -> None:
         """Close what passes the controller through now: nvmet gives it to one subsystem alone."""
@@ -153,9 +143,8 @@ class _Planner:
                 self.actual.objects[path] = Object("passthru", {**found.attributes, "enable": "0"})
 
     def _namespace(self, path: str) -> None:
-        for name in _UNIQUE:
-            value = self.desired.objects[path].attributes.get(name)
-            self._remove([self.identities[name, value]] if value and (name, value) in self.identities else [])
+        for mark in marks(self.desired.objects[path], self.same):
+            self._remove(self.identities.get(mark, []))
         self._remove([path] if path in self.remade else [])
         self._object(path)
 
@@ -195,7 +184,7 @@ class _Planner:
         if not all(place.get("trtype") in IP_TRANSPORTS for place in (have, want)):
             return False
         addresses = {have.get("traddr"), want.get("traddr")}
-        return have.get("trsvcid") == want.get("trsvcid") and (len(addresses) == 1 or bool(addresses & _WILDCARDS))
+        return have.get("trsvcid") == want.get("trsvcid") and (len(addresses) == 1 or bool(addresses & WILDCARDS))
 
     def _object(self, path: str) -> None:
         """Make the object where it is missing and write what differs."""

@@ -213,7 +213,10 @@ options:
         suboptions:
           device_path:
             description:
-              - The controller, like V(/dev/nvme0).
+              - The character device of the controller, like V(/dev/nvme0). None of its namespaces may be in use by this
+                machine, or be served by itself.
+              - The kernel numbers controllers in order of discovery and udev has no other names for them. On a machine
+                with several, make sure that the order stays.
             type: str
           admin_timeout:
             description:

@@ -80,13 +80,15 @@ class EmulatedKernel:
     """Objects by path below ROOT; performed counts every change that was let through."""
 
     def __init__(self, transports=("mptcp", "tcp", "loop"), absent=(), loaded=True, lacks=()) -> None:
-        self.objects: dict[str, dict[str, str]] = {"": dict(FILES[""])} if loaded else {}
+        self.objects: dict[str, dict[str, str]] = {}
         self.links: dict[str, str] = {}
         self.inodes: dict[str, int] = {}
         # Of files whose mode is not configfs's own 0644.
         self.modes: dict[str, int] = {}
         self.counter = itertools.count(1)
         self.transports, self.absent, self.lacks = transports, set(absent), set(lacks)
+        if loaded:
+            self.load()
         self.discovered: set[str] = set()
         self.performed: list = []
         self.tables: list[str] = []
@@ -140,7 +142,7 @@ class EmulatedKernel:
     def perform(self, operation) -> None:
         if operation.verb == "run":
             need(operation.argv[0] in ("modprobe", "mount"), errno.EIO)
-            self.objects.setdefault("", dict(FILES[""]))
+            self.load()
         else:
             path = self.inside(operation.path)
             if operation.verb == "symlink":
@@ -178,7 +180,7 @@ class EmulatedKernel:
         name = path.rpartition("/")[2]
         need(owner in self.objects and group in GROUPS.get(self.kind(owner), ()), errno.ENOENT)
         if group == "subsystems":
-            need(name not in (DISCOVERY, self.objects[""]["discovery_nqn"]))
+            need(name not in (DISCOVERY, self.objects[""].get("discovery_nqn")))
         if group == "ports":
             need(name.isdigit() and int(name) < 65536)
         if group == "ana_groups":
@@ -188,6 +190,9 @@ class EmulatedKernel:
             need(self.objects[f"{owner}/passthru"]["enable"] == "0" if f"{owner}/passthru" in self.objects else True)
             need(len(self.names(f"{ROOT}/{owner}/namespaces")) < 1024, errno.ENOMEM)
         self.make(path)
+
+    def load(self) -> None:
+        self.objects.setdefault("", {name: value for name, value in FILES[""].items() if name not in self.lacks})
 
     def make(self, path: str) -> None:
         files = {name: value for name, value in FILES[self.kind(path)].items() if name not in self.lacks}

@@ -22,8 +22,8 @@ class Box:
     """A machine with block devices, of which every path is a file that stat calls a block device."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.root, self.numbers, self.busy = folder, {}, set()
-        for name in ("proc/self", "sys/dev/block", "sys/block", "dev/disk/by-id"):
+        self.root, self.numbers, self.busy, self.characters = folder, {}, set(), set()
+        for name in ("proc/self", "sys/dev/block", "sys/block", "sys/class/block", "sys/class/nvme", "dev/disk/by-id"):
             (folder / name).mkdir(parents=True)
         (folder / "proc/self/mountinfo").write_text("")
         (folder / "proc/swaps").write_text("Filename Type Size Used Priority\n")
@@ -33,7 +33,8 @@ class Box:
             number = self.numbers.get(str(path))
             if number is None:
                 return real_stat(path, **options)
-            return SimpleNamespace(st_mode=stat.S_IFBLK, st_rdev=os.makedev(*map(int, number.split(":"))), st_size=0)
+            kind = stat.S_IFCHR if path in self.characters else stat.S_IFBLK
+            return SimpleNamespace(st_mode=kind, st_rdev=os.makedev(*map(int, number.split(":"))), st_size=0)
 
         def fake_open(path, flags, *mode, **options):
             if str(path) in self.numbers:
@@ -53,9 +54,21 @@ class Box:
         if of:
             (folder / "partition").write_text("1")
         (self.root / "sys/dev/block" / number).symlink_to(folder)
+        (self.root / "sys/class/block" / name).symlink_to(folder)
         (self.root / "content" / number.replace(":", "_")).write_bytes(bytes(512 * KIB))
         for path in (f"/dev/{name}", *paths):
             self.numbers[path] = number
+
+    def controller(self, name: str, number: str, *namespaces: str) -> None:
+        """Its namespaces as their folders in the controller's are called: nvme0c1n1 is a path of nvme0n1."""
+        for inside in ("power", "ng0n1", *namespaces):
+            (self.root / "sys/class/nvme" / name / inside).mkdir(parents=True)
+        (self.root / "sys/class/nvme" / name / "dev").write_text(number)
+        self.numbers[f"/dev/{name}"] = number
+        self.characters.add(f"/dev/{name}")
+
+    def controller_problem(self, path: str, known: bool = False) -> str | None:
+        return _devices.Devices(str(self.root)).controller_problem(path, known)
 
     def named(self, path: str, number: str) -> None:
         """A name that udev made."""
@@ -205,6 +218,44 @@ def test_a_host_s_own_filesystem_is_no_reason(tmp_path: Path) -> None:
         stream.seek(0x438)
         stream.write(b"\x53\xef")
     assert signature(str(disk)) is None
+
+
+@pytest.fixture
+def nvme(box: Box) -> Box:
+    box.disk("nvme0n1", "259:0")
+    box.disk("nvme0n1p1", "259:1", of="nvme0n1")
+    box.disk("nvme0n2", "259:2")
+    box.controller("nvme1", "240:1", "nvme0c1n1", "nvme0n2")
+    return box
+
+
+def test_a_controller_of_free_namespaces_is_fine(nvme: Box) -> None:
+    assert nvme.controller_problem("/dev/nvme1") is None
+    assert _devices.Devices(str(nvme.root)).controller_devices("/dev/nvme1") == {
+        (0, os.makedev(259, minor)) for minor in range(3)
+    }
+    nvme.mounted("259:1", "/srv")
+    assert "has the namespace /dev/nvme0n1, which is mounted on /srv (nvme0n1p1)" in nvme.controller_problem(
+        "/dev/nvme1"
+    )
+
+
+def test_a_controller_whose_namespace_is_held_or_claimed_or_part_of_a_group(nvme: Box) -> None:
+    nvme.busy.add("/dev/nvme0n2")
+    assert "/dev/nvme0n2, which is claimed by something" in nvme.controller_problem("/dev/nvme1")
+    nvme.busy.clear()
+    (nvme.root / "content/259_2").write_bytes(struct.pack("<I", 0xA92B4EFC).ljust(512 * KIB, b"\0"))
+    assert "/dev/nvme0n2, which carries the superblock of an md array" in nvme.controller_problem("/dev/nvme1")
+    assert nvme.controller_problem("/dev/nvme1", known=True) is None
+    (nvme.root / "sys/devices/nvme0n1/holders/md0").mkdir()
+    assert "/dev/nvme0n1, which is part of md0" in nvme.controller_problem("/dev/nvme1", known=True)
+
+
+def test_what_is_no_controller_is_not_passed_through(nvme: Box, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    for path in (str(tmp_path / "file"), "/dev/null"):
+        assert "is not an NVMe controller of this machine; name its character device" in nvme.controller_problem(path)
+    assert "does not exist" in nvme.controller_problem("/dev/nvme7")
 
 
 def test_sizes(box: Box, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import de
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, Refused
 from emulated_configfs import ROOT, EmulatedKernel
 from hypothesis import HealthCheck, given, settings
-from nvmet_descriptions import KEYS, SUBSYSTEMS, descriptions
+from nvmet_descriptions import KEYS, SUBSYSTEMS, UUIDS, descriptions
 
 VOL, HOST = "nqn.2026-11.org.example:vol0", "nqn.2026-11.org.example:host0"
 PROPERTY = settings(
@@ -38,6 +38,8 @@ class AnyDevices:
         # Path → another path of the same device, and path → bytes.
         self.same: dict[str, str] = {}
         self.sizes: dict[str, int] = {}
+        # Controller → paths of its namespaces.
+        self.behind: dict[str, list[str]] = {}
 
     def look(self) -> None:
         pass
@@ -47,6 +49,12 @@ class AnyDevices:
 
     def identity(self, path: str) -> tuple[int, str]:
         return (0, self.same.get(path, path))
+
+    def controller_problem(self, path: str, known: bool = False) -> str | None:
+        return self.problem(path)
+
+    def controller_devices(self, path: str) -> set[tuple[int, str]]:
+        return {self.identity(name) for name in self.behind.get(path, [])}
 
     def size(self, path: str) -> int | None:
         return None if path in self.absent else self.sizes.get(path, 2**30)
@@ -444,6 +452,26 @@ def test_a_changed_port_is_closed_for_as_few_operations_as_possible(tmp_path: Pa
     assert verbs == ["unlink", "write", "symlink"]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "treq"),
+    [
+        ({"trtype": "tcp", "tsas": "tls1.3"}, {"trtype": "tcp"}, "not specified"),
+        ({"trtype": "tcp", "tsas": "tls1.3"}, {"trtype": "mptcp"}, "not specified"),
+        ({"trtype": "mptcp"}, {"trtype": "tcp", "tsas": "tls1.3"}, "required"),
+        ({"trtype": "tcp"}, {"trtype": "tcp", "tsas": "tls1.3", "treq": "not required"}, "not required"),
+    ],
+)
+def test_tls_comes_and_goes_in_one_run_with_one_closing_of_the_port(
+    tmp_path: Path, first: dict, second: dict, treq: str
+) -> None:
+    on = machine(tmp_path)
+    converge.converge(simple(**first), machine=on)
+    verbs = [operation.verb for operation in converge.converge(simple(**second), machine=on).plan]
+    assert (verbs[0], verbs[-1], set(verbs[1:-1])) == ("unlink", "symlink", {"write"})
+    assert on.kernel.objects["ports/1"]["addr_treq"] == treq
+    assert not converge.converge(simple(**second), machine=on).changed
+
+
 def test_a_taken_over_identity_is_never_there_twice(tmp_path: Path) -> None:
     on = machine(tmp_path)
     first = simple()
@@ -601,6 +629,96 @@ def test_one_device_is_not_served_twice(tmp_path: Path) -> None:
     )
     with pytest.raises(Invalid, match="is also the device of subsystem"):
         converge.converge(description, machine=machine(tmp_path))
+
+
+def elsewhere(**namespace) -> dict:
+    """simple()'s namespace under another subsystem."""
+    description = simple()
+    [subsystem] = description["subsystems"]
+    subsystem.update(nqn=SUBSYSTEMS[1])
+    subsystem["namespaces"][0].update(namespace)
+    description["ports"] = []
+    return description
+
+
+@pytest.mark.parametrize(
+    ("namespace", "words"),
+    [
+        ({}, "device_path '/dev/disk/by-id/virtio-vol0'"),
+        ({"device_path": "/dev/disk/by-id/alias"}, "device_path '/dev/disk/by-id/alias'"),
+        ({"device_path": "/dev/disk/by-id/other", "uuid": UUIDS[0]}, f"uuid '{UUIDS[0]}'"),
+        ({"device_path": "/dev/disk/by-id/other", "nguid": UUIDS[1]}, f"nguid '{UUIDS[1]}'"),
+    ],
+)
+def test_what_stays_enabled_without_being_described_shares_nothing(tmp_path: Path, namespace: dict, words: str) -> None:
+    on, first = machine(tmp_path), simple()
+    first["subsystems"][0]["namespaces"][0].update(uuid=UUIDS[0], nguid=UUIDS[1])
+    converge.converge(first, machine=on)
+    on.devices.same = {"/dev/disk/by-id/alias": "/dev/disk/by-id/virtio-vol0"}
+    before = len(on.kernel.performed)
+    other = (
+        f"is also that of subsystem {VOL} namespace 1, which is not described and stays; remove that, or describe it"
+    )
+    for check in (True, False):
+        with pytest.raises(Invalid, match=f"subsystem {SUBSYSTEMS[1]} namespace 1: {words} {other}"):
+            converge.converge(elsewhere(**namespace), prune="none", check=check, machine=on)
+    assert len(on.kernel.performed) == before
+    # What is disabled opens nothing.
+    on.kernel.objects[f"subsystems/{VOL}/namespaces/1"]["enable"] = "0"
+    converge.converge(elsewhere(**namespace), prune="none", machine=on)
+
+
+def test_a_controller_is_not_passed_through_while_what_stays_serves_its_namespace(tmp_path: Path) -> None:
+    on = machine(tmp_path)
+    on.devices.behind = {"/dev/nvme0": ["/dev/disk/by-id/virtio-vol0"]}
+    through = {"subsystems": [{"nqn": SUBSYSTEMS[1], "passthru": {"device_path": "/dev/nvme0"}}]}
+    converge.converge(simple(), machine=on)
+    with pytest.raises(Invalid, match=f"passthru: device_path '/dev/nvme0' is also that of subsystem {VOL}"):
+        converge.converge(through, prune="none", machine=on)
+    converge.converge(through, machine=on)
+    with pytest.raises(Invalid, match=rf"is also that of subsystem {SUBSYSTEMS[1]} passthru, which is not described"):
+        converge.converge(simple(), prune="none", machine=on)
+
+
+def test_a_device_by_another_name_is_closed_where_it_goes_before_it_is_opened_anew(tmp_path: Path) -> None:
+    on = machine(tmp_path)
+    on.devices.same = {"/dev/disk/by-id/alias": "/dev/disk/by-id/virtio-vol0"}
+    converge.converge(simple(), machine=on)
+    steps = converge.converge(elsewhere(device_path="/dev/disk/by-id/alias"), machine=on).plan
+    lines = [step.line().replace(f"{ROOT}/subsystems/", "") for step in steps]
+    assert lines.index(f"rmdir {VOL}/namespaces/1") < lines.index(f"mkdir {SUBSYSTEMS[1]}/namespaces/1")
+
+
+def test_namespaces_that_exchange_devices_by_other_names_are_made_anew(tmp_path: Path) -> None:
+    on, first = machine(tmp_path), with_second_namespace()
+    on.devices.same = {f"/dev/disk/by-id/alias{number}": f"/dev/disk/by-id/virtio-vol{number}" for number in (0, 1)}
+    converge.converge(first, machine=on)
+    second = copy.deepcopy(first)
+    one, two = second["subsystems"][0]["namespaces"]
+    one["device_path"], two["device_path"] = "/dev/disk/by-id/alias1", "/dev/disk/by-id/alias0"
+    verbs = [step.verb for step in converge.converge(second, machine=on).plan]
+    assert verbs[:3] == ["rmdir", "rmdir", "mkdir"]
+    assert not converge.converge(second, machine=on).changed
+
+
+def test_a_disabled_namespace_takes_nobody_s_device(tmp_path: Path) -> None:
+    on, description = machine(tmp_path), with_second_namespace()
+    one, two = description["subsystems"][0]["namespaces"]
+    two.update(device_path=one["device_path"], enable=False)
+    converge.converge(description, machine=on)
+    assert not converge.converge(description, machine=on).changed
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_namespace_of_a_controller_that_is_passed_through_is_not_served_as_well(tmp_path: Path, order: int) -> None:
+    on, description = machine(tmp_path), simple()
+    on.devices.behind = {"/dev/nvme0": ["/dev/nvme0n1"]}
+    on.devices.same = {"/dev/disk/by-id/virtio-vol0": "/dev/nvme0n1"}
+    description["subsystems"].append({"nqn": SUBSYSTEMS[1], "passthru": {"device_path": "/dev/nvme0"}})
+    description["subsystems"] = description["subsystems"][::order]
+    with pytest.raises(Invalid, match=r"is also reached through subsystem .*; name another"):
+        converge.converge(description, machine=on)
+    assert on.kernel.performed == []
 
 
 def test_attributes_that_a_kernel_lacks_matter_only_when_written(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from nvmet_descriptions import descriptions
 
 VOL, OTHER = "nqn.2026-11.org.example:vol0", "nqn.2026-11.org.example:vol1"
 PORT = {"portid": 1, "trtype": "tcp", "adrfam": "ipv4", "traddr": "192.0.2.1", "trsvcid": 4420}
+IPV6 = {**PORT, "adrfam": "ipv6", "traddr": "2001:db8::1"}
 NAMESPACE = {"nsid": 1, "device_path": "/dev/disk/by-id/x"}
 UUID = "0b2c1e9e-3a2f-4a5c-9f4e-0d8a6a1b2c3d"
 
@@ -82,6 +83,11 @@ BAD = [
     (port(portid=65536), "ports[0].portid: 65536 must be"),
     ({"ports": [PORT, {**PORT, "traddr": "192.0.2.2"}]}, "ports[1].portid: 1 is written twice"),
     ({"ports": [PORT, {**PORT, "portid": 2, "trtype": "mptcp"}]}, "192.0.2.1 4420 is also the address of port 1"),
+    (
+        {"ports": [PORT, {**PORT, "portid": 2, "trtype": "mptcp", "traddr": "0.0.0.0"}]},
+        "port 1: 192.0.2.1 4420 is among the addresses of port 2, which listens on all",
+    ),
+    ({"ports": [{**IPV6, "portid": 2, "traddr": "::"}, IPV6]}, "2001:db8::1 4420 is among the addresses of port 2"),
     (port(trtype="udp"), "trtype: 'udp' must be one of mptcp, tcp"),
     (port(trtype=None), "port 1: trtype is missing"),
     (port(traddr=None), "port 1: traddr is missing; write it, transport tcp needs it"),
@@ -100,6 +106,13 @@ BAD = [
     ({"discovery_nqn": "nqn.2026-11.org.example", **subsystem()}, "is how the NQN of subsystem"),
     ({"hosts": [{"nqn": OTHER, "dhchap_hash": "md5"}]}, "dhchap_hash: 'md5' must be one of"),
 ]
+
+
+def test_ports_that_do_not_collide_with_one_that_listens_on_all() -> None:
+    everywhere = {**PORT, "portid": 2, "traddr": "0.0.0.0"}
+    beside = [IPV6, {**PORT, "trsvcid": "4421"}, {**PORT, "trtype": "rdma"}, {"portid": 1, "trtype": "loop"}]
+    for one in beside:
+        assert parse({"ports": [everywhere, one]}).objects
 
 
 @pytest.mark.parametrize(("description", "message"), BAD)
