@@ -19,7 +19,9 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[3] / folder) for folder in 
 
 import machines  # noqa: E402
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _program  # noqa: E402
-from machines import LAB_DIR  # noqa: E402
+from machines import LAB_DIR, ROOT  # noqa: E402
+
+__all__ = ["ROOT"]
 
 FOLDER = "/var/tmp/nvmet"
 NVMET = "/sys/kernel/config/nvmet"
