@@ -154,8 +154,9 @@ def load(initiator: Host, nqn: str) -> Iterator[None]:
             "systemctl kill --signal INT load; while systemctl -q is-active load; do sleep 1; done; "
             "systemctl reset-failed load"
         )
-    # fio says first that it was asked to end.
-    [job] = json.loads("{" + initiator.check_output("cat /var/tmp/load.json").partition("{")[2])["jobs"]
+    # fio says before and after it that it was asked to end.
+    said = initiator.check_output("cat /var/tmp/load.json")
+    [job] = json.JSONDecoder().raw_decode(said, said.index("{"))[0]["jobs"]
     assert job["error"] == 0
     assert job["write"]["total_ios"] > 0
 
