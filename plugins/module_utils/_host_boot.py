@@ -15,9 +15,8 @@ from typing import Any, Iterator, Mapping, Sequence
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved as keeping
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_converge import NotConverged, converge
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_watch import ready
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_withdraw import is_shutting_down
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._systemd import is_shutting_down, ready
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._uevents import Uevents, is_removal
 
 #: Seconds between two rounds without a playbook while something is missing, from the first to the longest: the target

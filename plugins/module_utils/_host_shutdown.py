@@ -21,8 +21,8 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_saved im
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_users import users as device_users
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_connect import perform_other
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Controller, Nvme
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_withdraw import is_shutting_down
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._systemd import is_shutting_down
 
 #: Seconds after which I/O of a path that breaks from now on fails. Finding that it broke takes up to two keep-alives.
 FAIL_IN = 5

@@ -8,7 +8,7 @@ Source: rtnetlink(7), include/uapi/linux/{neighbour,mptcp_pm}.h, Documentation/n
 
 from __future__ import annotations
 
-import ctypes
+import array
 import errno
 import os
 import select
@@ -117,5 +117,6 @@ def _only_failed_neighbours(channel: socket.socket) -> None:
     ]
     # A message that is not about a neighbour goes from the first comparison to the delivery.
     code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
-    buffer = ctypes.create_string_buffer(code)
-    channel.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(program), ctypes.addressof(buffer)))
+    # An array rather than ctypes: its memory does not move, and ctypes needs memory that can be written and run.
+    buffer = array.array("B", code)
+    channel.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(program), buffer.buffer_info()[0]))

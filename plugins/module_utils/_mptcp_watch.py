@@ -9,23 +9,22 @@ at once when a directly cabled peer reboots, and does not bring it back. Source:
 
 from __future__ import annotations
 
-import os
-import socket
 import time
-from typing import Any, Iterator
+from typing import Any, Iterator, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_actual, _mptcp_converge, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_events import Events, Seen
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_guard import Guard
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_locate import locate
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._systemd import ready
 
 #: How long boot waits for the NICs of the description to be up with their addresses, in seconds.
 BOOT_WAIT = 30.0
 _ERRORS = (OSError, ValueError, Refused, _state.Busy, _mptcp_converge.NotConverged, _mptcp_converge.TooManyRails)
 
 
-def boot(description: dict[str, Any]) -> Iterator[str]:
+def boot(description: Mapping[str, Any]) -> Iterator[str]:
     """Converge once the NICs are there, tell systemd, and go on for as long as the machine runs; lines for the journal.
 
     Raises what converging raises as long as it never succeeded.
@@ -63,19 +62,10 @@ def _lines(result: dict[str, Any]) -> list[str]:
     return [*result["plan"], *(f"not usable: {problem}" for problem in result["missing"])]
 
 
-def _wait_for_nics(description: dict[str, Any], longest: float) -> None:
+def _wait_for_nics(description: Mapping[str, Any], longest: float) -> None:
     ends = time.monotonic() + longest
     while time.monotonic() < ends:
         links = _mptcp_actual.interfaces(_mptcp_actual.ip_json("address", "show"))
         if not locate(description["rails"], links)[1]:
             return
         time.sleep(0.2)
-
-
-def ready() -> None:
-    """Tell systemd that units which come after this one can start (sd_notify(3)); nothing when it does not ask."""
-    path = os.environ.get("NOTIFY_SOCKET")
-    if path:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-            channel.connect("\0" + path[1:] if path.startswith("@") else path)
-            channel.sendall(b"READY=1")

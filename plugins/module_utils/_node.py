@@ -10,26 +10,55 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any, Callable, Iterable
+from typing import Any, Callable, Iterable, Mapping
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
-    _host_boot,
-    _host_shutdown,
-    _mptcp_watch,
-    _nvmet_boot,
-    _nvmet_withdraw,
-    _state,
-)
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state
+
+Saved = Mapping[str, Any]
+
+
+# Each command imports what it needs alone: a zipapp is compiled at every start, and the boot waits for it.
+def _converge_mptcp(saved: Saved) -> Iterable[str]:
+    from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_watch
+
+    return _mptcp_watch.boot(saved)
+
+
+def _converge_target(saved: Saved) -> Iterable[str]:
+    from ansible_collections.nvmeof.mptcp.plugins.module_utils import _nvmet_boot
+
+    return _nvmet_boot.boot(saved)
+
+
+def _converge_host(saved: Saved) -> Iterable[str]:
+    from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_boot
+
+    return _host_boot.boot(saved)
+
+
+def _release_host(saved: Saved) -> Iterable[str]:
+    from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_shutdown
+
+    return _host_shutdown.release(saved)
+
+
+def _withdraw_target(saved: Saved) -> Iterable[str]:
+    from ansible_collections.nvmeof.mptcp.plugins.module_utils import _nvmet_withdraw
+
+    return _nvmet_withdraw.withdraw(saved)
+
+
+def _withdraw_host(saved: Saved) -> Iterable[str]:
+    from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_shutdown
+
+    return _host_shutdown.withdraw(saved)
+
 
 # What a command does with a slice takes the saved description and returns the lines of what was done.
-_DO: dict[str, dict[str, Callable[[dict[str, Any]], Iterable[str]]]] = {
-    "converge": {
-        "mptcp": _mptcp_watch.boot,
-        "target": _nvmet_boot.boot,
-        "host": _host_boot.boot,
-    },
-    "release": {"host": _host_shutdown.release},
-    "withdraw": {"target": _nvmet_withdraw.withdraw, "host": _host_shutdown.withdraw},
+_DO: dict[str, dict[str, Callable[[Saved], Iterable[str]]]] = {
+    "converge": {"mptcp": _converge_mptcp, "target": _converge_target, "host": _converge_host},
+    "release": {"host": _release_host},
+    "withdraw": {"target": _withdraw_target, "host": _withdraw_host},
 }
 
 

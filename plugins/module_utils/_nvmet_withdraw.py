@@ -9,7 +9,6 @@ connection it notices only when a command or the keep-alive times out. The ports
 
 from __future__ import annotations
 
-import subprocess
 import time
 from typing import Any, Callable, Mapping
 
@@ -22,20 +21,12 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_refusals impor
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import checked
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, label
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._systemd import is_shutting_down
 
 #: Seconds for the event, the hosts' reading of the ANA log and the commands under way: each takes a round trip or two.
 _ANNOUNCE = 2.0
 #: Seconds to wait for a run that changes the target: a shutdown ends it, too.
 _LOCK = 10.0
-
-
-def is_shutting_down() -> bool:
-    """Whether systemd has begun to stop the machine, and not just one unit."""
-    # It asks PID 1 itself, so it answers while D-Bus is being stopped. Its status is not 0 while it says "stopping".
-    result = subprocess.run(
-        ["systemctl", "is-system-running"], check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True
-    )
-    return result.stdout.strip() == "stopping"
 
 
 def withdraw(

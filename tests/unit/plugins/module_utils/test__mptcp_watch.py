@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_actual, _mptcp_converge, _mptcp_watch, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _mptcp_actual,
+    _mptcp_converge,
+    _mptcp_watch,
+    _state,
+    _systemd,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_events import Seen
 
 DESCRIPTION = {"rails": [{"name": "rail0", "cidr": "10.10.0.0/24", "interface": "eth0", "address": "10.10.0.5"}]}
@@ -109,10 +115,10 @@ def test_failure_of_a_look_is_told_and_does_not_end_the_unit(unit: Unit) -> None
 
 def test_systemd_is_told_when_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    _mptcp_watch.ready()
+    _systemd.ready()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
         systemd.settimeout(5)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        _mptcp_watch.ready()
+        _systemd.ready()
         assert systemd.recv(100) == b"READY=1"

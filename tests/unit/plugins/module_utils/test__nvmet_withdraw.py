@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _node, _nvmet_withdraw, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _node, _nvmet_withdraw, _state, _systemd
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._configfs import gather
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_boot import boot
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import Machine, converge
@@ -105,12 +105,11 @@ def test_boot_sets_the_states_before_the_port_opens(tmp_path: Path) -> None:
 )
 def test_systemd_says_whether_the_machine_goes_down(monkeypatch: pytest.MonkeyPatch, said: str, answer: bool) -> None:
     monkeypatch.setattr(subprocess, "run", lambda argv, **how: subprocess.CompletedProcess(argv, 1, said, ""))
-    assert _nvmet_withdraw.is_shutting_down() is answer
+    assert _systemd.is_shutting_down() is answer
 
 
 def test_the_node_program_has_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(_state, "load", lambda name: {"target": simple()})
-    monkeypatch.setattr(_nvmet_withdraw, "is_shutting_down", lambda: False)
     monkeypatch.setitem(_node._DO["withdraw"], "target", lambda saved: [str(saved["target"] == simple())])
     assert _node.main(["withdraw", "target"]) == 0
     assert capsys.readouterr().out == "target: True\n"
