@@ -13,6 +13,7 @@ import socket
 import stat
 from typing import Iterable, Protocol
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _sock_diag
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import KINDS, Attribute, Kind
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Object, Tree, join
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, perform
@@ -39,6 +40,8 @@ class Kernel(Protocol):
     def is_mounted(self, path: str) -> bool: ...
 
     def sockets(self) -> list[str]: ...
+
+    def mptcp(self) -> list[tuple[str, int, str]] | None: ...
 
     def loops(self) -> set[str]: ...
 
@@ -76,6 +79,14 @@ class Live:
     def sockets(self) -> list[str]:
         """The texts of the kernel's tables of TCP sockets."""
         return [_whole(path) for path in ("/proc/net/tcp", "/proc/net/tcp6") if os.path.exists(path)]
+
+    def mptcp(self) -> list[tuple[str, int, str]] | None:
+        """(our address, our port, address of the other side) as each MPTCP connection began; None where none tells."""
+        try:
+            return [(one.local, one.local_port, one.remote) for one in _sock_diag.connections()]
+        except OSError:
+            # The kernel was built without mptcp_diag.
+            return None
 
     def loops(self) -> set[str]:
         """NQNs of the subsystems that this machine itself is connected to by transport loop."""

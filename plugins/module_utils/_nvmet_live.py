@@ -58,24 +58,36 @@ def users(tree: Tree, kernel: Kernel) -> dict[tuple[str, str], list[str]]:
             hosts.setdefault((f"ports/{port}", nqn), set()).add(host)
         return {served: sorted(found) for served, found in hosts.items()}
     established, loops = list(connections(kernel.sockets())), kernel.loops()
+    begun = kernel.mptcp() if any(one.attributes.get("trtype") == "mptcp" for one in tree.objects.values()) else []
     out = {}
     for link in tree.links:
         port, _, nqn = link.partition("/subsystems/")
         if port in tree.objects and tree.objects[port].kind == "port":
-            peers = _hosts(tree.objects[port].attributes, nqn, established, loops)
+            peers = _hosts(tree.objects[port].attributes, nqn, established, begun, loops)
             out.update({(port, nqn): peers} if peers else {})
     return out
 
 
-def _hosts(port: dict[str, str], nqn: str, established: list[Connection], loops: Collection[str]) -> list[str]:
+def _hosts(
+    port: dict[str, str],
+    nqn: str,
+    established: list[Connection],
+    begun: list[tuple[str, int, str]] | None,
+    loops: Collection[str],
+) -> list[str]:
     if port.get("trtype") == "loop":
         return ["this machine"] if nqn in loops else []
-    return _peers(port, established) if port.get("trtype") in ("tcp", "mptcp") else [UNKNOWN]
+    if port.get("trtype") not in ("tcp", "mptcp"):
+        return [UNKNOWN]
+    if port.get("trtype") == "tcp":
+        return _peers(port, established)
+    # Subflows join on whatever address this machine has announced, and the first one may be gone: only the connection
+    # knows its port. Where the kernel does not tell, every subflow to this number counts.
+    both = [*established, *(Connection(*one) for one in begun or ())]
+    return _peers(port, both, anywhere=begun is None)
 
 
-def _peers(port: dict[str, str], established: list[Connection]) -> list[str]:
+def _peers(port: dict[str, str], found: list[Connection], anywhere: bool = False) -> list[str]:
     address, service = port.get("traddr", "").partition("%")[0], port.get("trsvcid")
-    # Subflows of MPTCP join on whatever address this machine has announced.
-    anywhere = address in ("0.0.0.0", "::") or port.get("trtype") == "mptcp"
-    found = (one for one in established if str(one.port) == service and (anywhere or one.address == address))
-    return sorted({one.peer for one in found})
+    anywhere = anywhere or address in ("0.0.0.0", "::")
+    return sorted({one.peer for one in found if str(one.port) == service and (anywhere or one.address == address)})

@@ -95,6 +95,7 @@ class EmulatedKernel:
         # Addresses that this machine does not have.
         self.elsewhere: set[str] = set()
         self.looped: set[str] = set()
+        self.begun: list[tuple[str, int, str]] | None = None
         self.told: list[tuple[str, str, str]] | None = None
         # Device → bytes, and namespace → bytes that nvmet saw when it last looked.
         self.sizes: dict[str, int] = {}
@@ -104,6 +105,9 @@ class EmulatedKernel:
 
     def sockets(self) -> list[str]:
         return self.tables
+
+    def mptcp(self) -> list[tuple[str, int, str]] | None:
+        return self.begun
 
     def loops(self) -> set[str]:
         return self.looped

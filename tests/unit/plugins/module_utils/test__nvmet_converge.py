@@ -834,6 +834,27 @@ def test_a_subflow_that_joined_on_another_address_uses_an_mptcp_port(tmp_path: P
     assert converge.converge({}, machine=on).disconnects == [], "a connection of tcp has one address"
 
 
+def test_an_mptcp_connection_uses_the_port_that_it_began_on(tmp_path: Path) -> None:
+    """Whatever became of its first subflow, and wherever others joined."""
+    on = machine(tmp_path)
+    second_port = {**simple()["ports"][0], "portid": 2, "traddr": "10.10.255.2"}
+    both = {**simple(), "ports": [*simple()["ports"], second_port]}
+    converge.converge(both, machine=on)
+    on.kernel.tables, on.kernel.begun = [CONNECTED], [("10.10.255.2", 4420, "10.10.0.102")]
+    with pytest.raises(
+        converge.Disruptive, match=r"in use by 10\.10\.0\.102 and this drops every controller on port 2"
+    ):
+        converge.converge(simple(), machine=on)
+    on.kernel.tables, on.kernel.begun = (
+        [CONNECTED.replace("01FF0A0A", "02FF0A0A")],
+        [("10.10.255.1", 4420, "10.10.0.102")],
+    )
+    with pytest.raises(
+        converge.Disruptive, match=r"in use by 10\.10\.0\.102 and this drops every controller on port 1"
+    ):
+        converge.converge({**both, "ports": [second_port]}, machine=on)
+
+
 def test_what_disturbs_nobody_needs_no_leave(tmp_path: Path) -> None:
     on = machine(tmp_path)
     converge.converge(simple(), machine=on)
