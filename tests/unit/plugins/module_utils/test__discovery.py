@@ -248,3 +248,10 @@ def test_any_graph_of_referrals_comes_to_an_end_and_reads_each_log_once(graph: d
     assert {one["traddr"] for one in followed.connections.values() if one["subsysnqn"] == DISCOVERY_NQN} | {
         "192.0.2.1"
     } == set(read)
+
+
+@pytest.mark.parametrize("interval", [-1, 2147484, 10**400, "soon", True])
+def test_an_interval_that_is_none_is_refused(kernel: Kernel, interval: object) -> None:
+    with pytest.raises(converging.NotConverged, match="discovery_interval is .*; it must be from 0 to 2147483"):
+        run(kernel, discovering("192.0.2.1", discovery_interval=interval))
+    assert _state.load("host") is None
