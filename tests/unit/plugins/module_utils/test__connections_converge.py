@@ -345,3 +345,21 @@ def test_what_takes_the_place_of_a_last_path_has_to_reach_the_namespace(kernel: 
     with pytest.raises(converging.NotConverged, match="it is the last live path: /dev/nvme0n1 is mounted on /data"):
         run(kernel, description({**CONNECTION, "traddr": "192.0.2.2"}))
     assert sorted(one.traddr for one in converging.look().controllers) == ["192.0.2.1", "192.0.2.2"]
+
+
+def test_a_transport_without_its_module_does_not_keep_back_the_others(kernel: Kernel, monkeypatch) -> None:
+    monkeypatch.setattr(_connections_round, "_loaded", lambda module: module != "nvme_rdma")
+
+    def write(operation) -> None:
+        if operation.verb == "run":
+            raise OSError(errno.EIO, "modprobe: FATAL: Module nvme-rdma not found")
+        kernel.write(operation)
+
+    monkeypatch.setattr(_connections_apply, "perform_other", write)
+    kernel.refuse["192.0.2.7"] = errno.EINVAL
+    with pytest.raises(converging.NotConverged) as caught:
+        run(kernel, description({**CONNECTION, "transport": "rdma", "traddr": "192.0.2.7"}, CONNECTION))
+    assert [error.partition(":")[0] for error in caught.value.errors] == ["transport rdma", "rdma 192.0.2.7"]
+    assert "Module nvme-rdma not found. The role nvme_kernel brings the kernel's modules" in caught.value.errors[0]
+    assert [one.traddr for one in converging.look().controllers] == ["192.0.2.1"]
+    assert _state.load("host") is None
