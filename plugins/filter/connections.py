@@ -37,6 +37,7 @@ class FilterModule:
             "nvme_connections": _told(_connections.nvme_connections),
             "nvme_discovered": _told(_connections.nvme_discovered),
             "nvme_discovery": _told(_connections.nvme_discovery),
+            "nvme_planned": _told(_connections.nvme_planned),
             "nvme_referrals": _told(_connections.nvme_referrals),
             "nvme_hostnqn": _told(_identity.hostnqn),
         }

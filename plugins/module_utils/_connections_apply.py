@@ -32,6 +32,10 @@ def is_disconnect(operation: Operation) -> bool:
     return os.path.basename(operation.path) == "delete_controller"
 
 
+def _is_load(operation: Operation) -> bool:
+    return operation.verb == "run"
+
+
 def before_disconnects(operations: Sequence[Operation]) -> list[Operation]:
     """What a plan does before it takes something away."""
     return list(itertools.takewhile(lambda one: not is_disconnect(one), operations))
@@ -52,13 +56,15 @@ def perform(operations: Sequence[Operation], connector: Connector) -> list[Opera
             done += _disconnect(batch)
         elif kind == "rewrite":
             done += _rewrite(batch, connector)
+        elif kind == "load":
+            done += _load(batch, connector)
         else:
             done += apply(batch, explain, perform_other)
     return done
 
 
 def _kind(operation: Operation) -> str:
-    kinds = {"connect": is_connect, "disconnect": is_disconnect, "rewrite": is_rewrite}
+    kinds = {"connect": is_connect, "disconnect": is_disconnect, "rewrite": is_rewrite, "load": _is_load}
     return next((kind for kind, fits in kinds.items() if fits(operation)), "")
 
 
@@ -86,4 +92,15 @@ def _rewrite(batch: Sequence[Operation], connector: Connector) -> list[Operation
             done += of_one
         except OSError as error:
             connector.failures.append(Failure(name, error, 1))
+    return done
+
+
+def _load(batch: Sequence[Operation], connector: Connector) -> list[Operation]:
+    """Load modules of transports; without one the connections of its transport fail, and the others are made."""
+    done: list[Operation] = []
+    for operation in batch:
+        try:
+            done += apply([operation], explain, perform_other)
+        except Refused as error:
+            connector.failures.append(Failure(operation.about, OSError(error.code, error.refusal), 1))
     return done

@@ -36,7 +36,7 @@ _FIXED = tuple(
 class Plan:
     """operations in order; refusals are what must not be done, each with its reason; disconnects are names.
 
-    later: what makes other connections anew, once those of this plan are there again.
+    later: what takes others down or makes them anew, once those of this plan are there.
     """
 
     operations: list[Operation] = field(default_factory=list)
@@ -97,6 +97,7 @@ def plan(
     for name in verdict.now:
         if name in renewed:
             out.operations += _connect(name, want.connections[name], want, loaded, out.operations)
+    out.later += [_disconnect(name, found[name]) for name in verdict.after]
     for name in verdict.later:
         anew = _connect(name, want.connections[name], want, loaded, [*out.operations, *out.later])
         out.later += [_disconnect(name, found[name]), *anew]

@@ -15,10 +15,14 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Co
 
 @dataclass
 class Verdict:
-    """Names of the connections to take down now, later (when those of now are made anew), and why others stay."""
+    """Names of the connections to take down now, later (when those of now are made anew), and why others stay.
+
+    after: those to take down once another controller of their subsystem, which is being connected, has its paths.
+    """
 
     now: list[str] = field(default_factory=list)
     later: list[str] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
 
 
@@ -50,9 +54,12 @@ def judge(
     """
     out = Verdict()
     leaving = {found[name].name for name in removed}
+    coming = {one["subsysnqn"] for name, one in want.connections.items() if name not in found}
     for name in removed:
         blocked = _blocked(found[name], leaving, want, nvme, users)
-        if blocked:
+        if blocked and found[name].subsysnqn in coming:
+            out.after.append(name)
+        elif blocked:
             out.refusals.append(_refusal(name, found[name], blocked, "it is no longer declared"))
         else:
             out.now.append(name)

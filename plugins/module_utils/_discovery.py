@@ -26,6 +26,8 @@ DEPTH = 8
 _USED = "kept as long as it is used"
 #: What makes a connection the one that it is.
 WHO = ("transport", "traddr", "trsvcid", "subsysnqn", "host_traddr", "host_iface")
+#: What a log says of it.
+_WHERE = WHO[:4]
 
 Connection = Mapping[str, Any]
 #: Name of a connection, and its controller, to the log.
@@ -81,6 +83,7 @@ def follow(
     options = discovered(description)
     waiting = [(name, one, 0) for name, one in declared.items() if one["subsysnqn"] == DISCOVERY_NQN]
     seen = {name for name, _one, _depth in waiting}
+    roots, places = [one for _name, one, _depth in waiting], _places(declared)
     if not waiting:
         return out
     while waiting:
@@ -90,14 +93,54 @@ def follow(
             refers = connection["subsysnqn"] == DISCOVERY_NQN
             if refers and (other in seen or depth >= DEPTH):
                 continue
+            if other not in declared and _place(connection) in places:
+                # It is declared from a local address or interface of its own, and is not connected a second time.
+                continue
             out.named.add(other)
             if other not in declared:
                 out.connections.setdefault(other, connection)
             if refers:
                 seen.add(other)
                 waiting.append((other, connection, depth + 1))
+        if not waiting and out.unread:
+            waiting = _referred(out, seen, roots, places, {one: found[one] for one in earlier if one in found})
     _gone(out, description.get("gone") or GONE[0], declared, found, earlier, users)
     return out
+
+
+def _place(connection: Connection) -> tuple[str, ...]:
+    return tuple(str(connection.get(key, "")) for key in _WHERE)
+
+
+def _places(declared: Mapping[str, Connection]) -> set[tuple[str, ...]]:
+    """What the description connects as this host, from whichever local address."""
+    return {_place(one) for one in declared.values() if "hostnqn" not in one}
+
+
+def _referred(
+    out: Followed,
+    seen: set[str],
+    roots: Sequence[Connection],
+    places: set[tuple[str, ...]],
+    earlier: Mapping[str, Controller],
+) -> list[tuple[str, Connection, int]]:
+    """Discovery controllers of earlier referrals, as what gave them may be away now: they stay, and are followed."""
+    more: list[tuple[str, Connection, int]] = []
+    for name, controller in earlier.items():
+        who = _who(controller)
+        if name in seen or who["subsysnqn"] != DISCOVERY_NQN or _place(who) in places:
+            continue
+        root = next((one for one in roots if one["transport"] == who["transport"]), {})
+        seen.add(name)
+        out.named.add(name)
+        out.kept.add(name)
+        out.connections[name] = who
+        more.append((name, {**{key: value for key, value in root.items() if key not in WHO}, **who}, 1))
+    return more
+
+
+def _who(controller: Controller) -> dict[str, str]:
+    return {key: getattr(controller, key) for key in WHO if getattr(controller, key)}
 
 
 def _named(
@@ -153,14 +196,15 @@ def _gone(
     earlier: Sequence[str],
     users: Callable[[str], list[str]],
 ) -> None:
-    """Decide on every connection that a log gave once and none gives now."""
+    """Decide on every connection that a log gave once and none gives now, nor the description."""
+    places = _places(declared)
     for name in earlier:
         controller = found.get(name)
-        if controller is None or name in declared or name in out.named:
+        if controller is None or name in declared or name in out.named or _place(_who(controller)) in places:
             continue
         stays = _stays(controller, policy, bool(out.unread), users)
         if stays:
-            out.connections[name] = {key: getattr(controller, key) for key in WHO if getattr(controller, key)}
+            out.connections[name] = _who(controller)
             out.named.add(name)
             out.kept.add(name)
             if stays.startswith(_USED):

@@ -18,6 +18,8 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options impo
 GONE = ("keep", "disconnect")
 #: With a keep-alive timeout a discovery controller is persistent; it never ends, for nobody but us would ask again.
 _PERSISTENT = {"keep_alive_tmo": 30, "ctrl_loss_tmo": -1}
+#: Seconds; a socket waits no longer.
+_LONGEST = 2147483
 _TRANSPORTS = ("mptcp", "tcp", "rdma")
 #: What a discovery controller does not take, which has one queue and no I/O.
 _OF_IO = ("subsysnqn", "nr_io_queues", "nr_write_queues", "nr_poll_queues", "fast_io_fail_tmo", "disable_sqflow",
@@ -39,13 +41,17 @@ def discovered(description: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def option_errors(description: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the options of the connections that logs will name, for each transport there will be."""
+    """What is wrong with the interval, and with the options of what logs will name for each transport there will be."""
     some = {"traddr": "192.0.2.1", "trsvcid": "4420", "subsysnqn": DISCOVERY_NQN}
     transports = dict.fromkeys(one["transport"] for one in controllers(description) if "transport" in one)
     found = [
         one for transport in transports for one in errors({**some, "transport": transport, **discovered(description)})
     ]
-    return [f"discovered: {one}" for one in dict.fromkeys(found)]
+    interval, wrong = description.get("discovery_interval") or 0, []
+    if isinstance(interval, bool) or not isinstance(interval, int) or not 0 <= interval <= _LONGEST:
+        shown = repr(interval) if len(repr(interval)) < 30 else "a number that is too large"
+        wrong = [f"discovery_interval is {shown}; it must be from 0 to {_LONGEST}"]
+    return wrong + [f"discovered: {one}" for one in dict.fromkeys(found)]
 
 
 def discovery_spec() -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import malformed
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_names import is_address, is_name
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_names import address_conflicts, unfit
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import HIDDEN
 
 #: Where controllers are asked for.
@@ -30,6 +30,8 @@ _IP = ("mptcp", "tcp", "rdma")
 _TCP = ("mptcp", "tcp")
 _RECONNECTING = (*_IP, "fc")
 _ALL = tuple(MODULES)
+#: Seconds of a timeout that the kernel counts in ticks, up to 1000 a second, in 31 bits.
+_LONGEST = 2147483
 _NAME = re.compile(r"[A-Za-z0-9_.:\-]{1,63}\Z")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 
@@ -68,11 +70,11 @@ OPTIONS = (
     Option("nr_write_queues", transports=_IP, minimum=1),
     Option("nr_poll_queues", transports=_IP, minimum=1),
     Option("queue_size", minimum=16, maximum=1024),
-    Option("keep_alive_tmo", minimum=1, attribute="kato"),
+    Option("keep_alive_tmo", minimum=1, maximum=_LONGEST, attribute="kato"),
     # The next two are written in this order: the kernel keeps the loss timeout as a number of delays.
-    Option("reconnect_delay", transports=_RECONNECTING, minimum=1, attribute="reconnect_delay", writable=True),
+    Option("reconnect_delay", "int", _RECONNECTING, 1, _LONGEST, attribute="reconnect_delay", writable=True),
     Option("ctrl_loss_tmo", transports=_RECONNECTING, minimum=-1, attribute="ctrl_loss_tmo", writable=True),
-    Option("fast_io_fail_tmo", minimum=-1, attribute="fast_io_fail_tmo", writable=True),
+    Option("fast_io_fail_tmo", minimum=-1, maximum=_LONGEST, attribute="fast_io_fail_tmo", writable=True),
     Option("tos", transports=_IP, maximum=255),
     Option("hdr_digest", "bool", _TCP),
     Option("data_digest", "bool", _TCP),
@@ -104,7 +106,7 @@ def normalise_address(text: str) -> str:
         return text
     mapped = getattr(parsed, "ipv4_mapped", None)
     if mapped or parsed.version == 4:
-        return str(mapped or parsed)
+        return str(mapped or parsed) + percent + scope
     if scope.isdigit():
         # A zone that is not an interface here stays as it is; the kernel refuses it.
         with contextlib.suppress(OSError, OverflowError):
@@ -140,7 +142,7 @@ def errors(connection: Mapping[str, Any]) -> list[str]:
     found = [f"{name!r} is no option of {DEVICE}; it knows {', '.join(BY_NAME)}" for name in unknown]
     given = normalise({key: value for key, value in connection.items() if key in BY_NAME})
     transport = given.get("transport")
-    if transport not in MODULES:
+    if not isinstance(transport, str) or transport not in MODULES:
         return [*found, f"transport is {transport!r}; it must be one of {', '.join(MODULES)}"]
     for name, value in given.items():
         found += _value_errors(BY_NAME[name], value, transport)
@@ -162,17 +164,17 @@ def _value_errors(option: Option, value: Any, transport: str) -> list[str]:
     elif option.kind == "bool":
         if not isinstance(value, bool):
             return [f"{option.name} is {shown}; it must be true or false"]
-    elif not isinstance(value, str) or re.search(r"[,\s\0]", value):
+    elif not isinstance(value, str) or re.search(r"[,\s]", value) or not value.isprintable():
         # A comma would end the option and start another one.
-        return [f"{option.name} is {shown}; it must be a text without a comma, a space or a line end"]
+        return [f"{option.name} is {shown}; it must be a text without a comma, a space or a control character"]
     return _form_errors(option.name, value, shown, transport)
 
 
 def _form_errors(name: str, value: Any, shown: str, transport: str) -> list[str]:
-    if name in ("traddr", "host_traddr") and transport in _IP and not (is_address(value) or is_name(value)):
-        return [f"{name} is {shown}; it must be an IPv4 or IPv6 address, or a host name"]
-    if name == "trsvcid" and not (value.isascii() and value.isdigit() and 0 < int(value) < 65536):
-        return [f"trsvcid is {shown}; it must be a port number, from 1 to 65535"]
+    if name in ("traddr", "host_traddr") and transport in _IP and unfit(value):
+        return [f"{name} is {shown}; {unfit(value)}"]
+    if name == "trsvcid" and not (re.match(r"[1-9][0-9]{0,4}\Z", value) and int(value) < 65536):
+        return [f"trsvcid is {shown}; it must be a port number without leading zeros, from 1 to 65535"]
     if name in ("subsysnqn", "hostnqn"):
         return nqn_errors(name, value)
     if name == "hostid" and not _UUID.match(value):
@@ -185,13 +187,11 @@ def _form_errors(name: str, value: Any, shown: str, transport: str) -> list[str]
 
 def nqn_errors(name: str, value: str) -> list[str]:
     """What is wrong with an NQN (NVM Express Base Specification 2.1, section 4.7)."""
-    if len(value.encode()) > 223:
-        return [f"{name} is {value!r}; an NQN has at most 223 bytes, this has {len(value.encode())}"]
-    if not re.match(r"nqn\.\d{4}-\d{2}\.[^,\s]+\Z", value):
-        return [
-            f"{name} is {value!r}; an NQN starts with nqn.<year>-<month>.<reversed domain>, and has no comma or space"
-        ]
-    return []
+    if not (re.match(r"nqn\.[0-9]{4}-[0-9]{2}\.[^,\s]+\Z", value) and value.isprintable()):
+        form = "nqn.<year>-<month>.<reversed domain>, and has no comma, space or control character"
+        return [f"{name} is {value!r}; an NQN starts with {form}"]
+    size = len(value.encode())
+    return [f"{name} is {value!r}; an NQN has at most 223 bytes, this has {size}"] if size > 223 else []
 
 
 def _missing(given: Mapping[str, Any], transport: str) -> list[str]:
@@ -207,7 +207,7 @@ def _missing(given: Mapping[str, Any], transport: str) -> list[str]:
 
 
 def _conflicts(given: Mapping[str, Any]) -> list[str]:
-    found = []
+    found = address_conflicts(given) if given["transport"] in _IP else []
     if "dhchap_ctrl_secret" in given and "dhchap_secret" not in given:
         found.append("dhchap_ctrl_secret is set without dhchap_secret: a controller is authenticated after the host")
     if given.get("concat") and "dhchap_secret" not in given:

@@ -55,6 +55,10 @@ def resolve(hostnqn: str, hostid: str, found: Identity, nvme: Nvme) -> Identity:
             "write that name, or disconnect it first"
         )
     kept = found.hostid if nqn == found.hostnqn else ""
+    if kept and not hostid and not _UUID.match(kept):
+        raise IdentityRefused(
+            f"{HOSTID} says {kept!r}, which is no UUID: set hostid, or remove the file, and one is derived from the NQN"
+        )
     identifier = (hostid or kept or derived(nqn)).lower()
     others = [one for one in nvme.controllers if not one.leaving and one.hostnqn == nqn and one.hostid != identifier]
     if others:

@@ -33,6 +33,38 @@ def is_name(text: str) -> bool:
     return len(text) <= 253 and all(map(_LABEL.match, labels)) and not labels[-1].isdigit()
 
 
+def unfit(text: str) -> str:
+    """Why no connection can lead to an address or host name, or from it; empty when one can."""
+    if not is_address(text):
+        return "" if is_name(text) else "it must be an IPv4 or IPv6 address, or a host name"
+    address, percent, zone = text.partition("%")
+    parsed = ipaddress.ip_address(address)
+    if parsed.is_unspecified or parsed.is_multicast or address == "255.255.255.255":
+        return "it must be the address of one machine"
+    if percent and parsed.version == 4:
+        return "only an IPv6 address has an interface behind %: remove that"
+    return "write the interface behind %, or remove it" if percent and not zone else ""
+
+
+def address_conflicts(connection: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the two addresses of a connection together; host names are left to resolved()."""
+    given = {key: connection.get(key) for key in ("traddr", "host_traddr")}
+    known = {key: text for key, text in given.items() if isinstance(text, str) and is_address(text)}
+    found = [
+        f"{key} {text!r} is link-local: write its interface, as in {text}%rail0, or set host_iface"
+        for key, text in known.items()
+        if ":" in text
+        and "%" not in text
+        and "host_iface" not in connection
+        and ipaddress.ip_address(text).is_link_local
+    ]
+    if len({":" in text for text in known.values()}) > 1:
+        found.append(
+            f"host_traddr is {known['host_traddr']!r} and traddr {known['traddr']!r}; both must be of IPv4 or of IPv6"
+        )
+    return found
+
+
 def addresses(name: str) -> list[str]:
     """The addresses of a name, in the system's order (RFC 6724); raises OSError."""
     found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)

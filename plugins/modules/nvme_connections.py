@@ -398,6 +398,10 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    # What is more than a day is a mistake, and what is more than the clock counts is a traceback.
+    if not 0 <= module.params["timeout"] <= 86400:
+        wrong = [f"timeout is {module.params['timeout']}; it must be from 0 to 86400 seconds"]
+        module.fail_json(msg=wrong[0], errors=wrong, plan=[])
     try:
         outcome = converge(lambda: module.params, module.check_mode, module.params["timeout"])
     except (Invalid, NotConverged) as error:

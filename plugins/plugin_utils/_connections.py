@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import normalise_address
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric_checks import service_address
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._host_secrets import secrets
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import hostnqn
@@ -73,6 +74,41 @@ def nvme_discovered(host: str, hostvars: Mapping[str, Any], **options: Any) -> d
     """
     said = ("transport", "traddr", "trsvcid", "subsysnqn", "host_traddr", "host_iface")
     return {**secrets(host, hostvars), **{name: value for name, value in options.items() if name not in said}}
+
+
+def nvme_planned(
+    connections: Sequence[Mapping[str, Any]],
+    discovery: Sequence[Mapping[str, Any]],
+    subsystems: Sequence[Mapping[str, Any]],
+    host: str,
+    targets: Iterable[str],
+    hostvars: Mapping[str, Any],
+    controllers: Sequence[Mapping[str, Any]],
+) -> list[Mapping[str, Any]]:
+    """The connections that a host is expected to have: the declared ones or, where discovery alone decides, derived.
+
+    controllers: those that the host has, as nvme_info tells them. A derived one is where the host has it at the target,
+    else at the target's service address. Raises what nvme_connections raises.
+    """
+    if connections or not discovery:
+        return list(connections)
+    transports = [one.get("transport", "mptcp") for one in discovery]
+    out: list[Mapping[str, Any]] = []
+    for target in targets:
+        for one in nvme_connections(subsystems, host, [target], hostvars):
+            found = [have for have in controllers if have["subsysnqn"] == one["subsysnqn"]]
+            for have in [have for have in found if _is_of(have, target, hostvars)] or [{**one, "trsvcid": "4420"}]:
+                transport = have["transport"] if have["transport"] in transports else transports[0]
+                planned = {"transport": transport, **{key: have[key] for key in ("traddr", "trsvcid", "subsysnqn")}}
+                out += [] if planned in out else [planned]
+    return out
+
+
+def _is_of(controller: Mapping[str, Any], target: str, hostvars: Mapping[str, Any]) -> bool:
+    """Whether a controller is one of the target's; a port on every address gives none to go by."""
+    ports = hostvars[target].get("nvme_target_ports") or [_port(service_address(hostvars, target))]
+    addresses = {normalise_address(str(port.get("traddr", ""))) for port in ports}
+    return controller["traddr"] in addresses or not addresses.isdisjoint(("0.0.0.0", "::"))
 
 
 def nvme_referrals(targets: Iterable[str], target: str, hostvars: Mapping[str, Any]) -> list[dict[str, Any]]:

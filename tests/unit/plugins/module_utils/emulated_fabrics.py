@@ -73,7 +73,9 @@ class Kernel:
             number,
             nqns.get(given["nqn"], number),
             () if is_discovery else (1,),
-            address=f"traddr={given['traddr']},trsvcid={given['trsvcid']}",
+            address=",".join(
+                f"{key}={given[key]}" for key in ("traddr", "trsvcid", "host_traddr", "host_iface") if key in given
+            ),
             subsysnqn=given["nqn"],
             transport=given["transport"],
             hostnqn=given["hostnqn"],

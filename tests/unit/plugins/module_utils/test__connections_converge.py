@@ -311,3 +311,55 @@ def test_disconnects_run_side_by_side_and_one_that_is_refused_stops_no_other(ker
 def test_a_disruption_is_allowed_for_one_run(kernel: Kernel) -> None:
     run(kernel, description(allow_disruption=[nvme_tree.NQN]))
     assert "allow_disruption" not in json.dumps(_state.load("host"))
+
+
+def test_the_last_path_of_what_is_used_moves_create_first(kernel: Kernel) -> None:
+    run(kernel, description())
+    kernel.used["nvme0n1"] = ["mounted on /data"]
+    moved = description({**CONNECTION, "traddr": "192.0.2.2"})
+    told = run(kernel, moved, check=True)
+    assert told.disconnects == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}"]
+    kernel.refuse["192.0.2.2"] = errno.ETIMEDOUT
+    with pytest.raises(converging.NotConverged, match="ETIMEDOUT"):
+        run(kernel, moved)
+    assert [one.traddr for one in converging.look().controllers] == ["192.0.2.1"]
+    kernel.refuse.clear()
+    done = run(kernel, moved)
+    assert [one.line() for one in done.operations] == [one.line() for one in told.operations]
+    assert [one.traddr for one in converging.look().controllers] == ["192.0.2.2"]
+
+
+def test_what_takes_the_place_of_a_last_path_has_to_reach_the_namespace(kernel: Kernel, monkeypatch) -> None:
+    monkeypatch.setattr(converging, "SCAN", 0.0)
+    run(kernel, description())
+    kernel.used["nvme0n1"] = ["mounted on /data"]
+    connect = kernel.connect
+
+    def without_paths(options: str) -> str:
+        name = connect(options)
+        for path in (kernel.root / "sys/class/nvme" / name).glob("nvme*"):
+            shutil.rmtree(path)
+        return name
+
+    monkeypatch.setattr(kernel, "connect", without_paths)
+    with pytest.raises(converging.NotConverged, match="it is the last live path: /dev/nvme0n1 is mounted on /data"):
+        run(kernel, description({**CONNECTION, "traddr": "192.0.2.2"}))
+    assert sorted(one.traddr for one in converging.look().controllers) == ["192.0.2.1", "192.0.2.2"]
+
+
+def test_a_transport_without_its_module_does_not_keep_back_the_others(kernel: Kernel, monkeypatch) -> None:
+    monkeypatch.setattr(_connections_round, "_loaded", lambda module: module != "nvme_rdma")
+
+    def write(operation) -> None:
+        if operation.verb == "run":
+            raise OSError(errno.EIO, "modprobe: FATAL: Module nvme-rdma not found")
+        kernel.write(operation)
+
+    monkeypatch.setattr(_connections_apply, "perform_other", write)
+    kernel.refuse["192.0.2.7"] = errno.EINVAL
+    with pytest.raises(converging.NotConverged) as caught:
+        run(kernel, description({**CONNECTION, "transport": "rdma", "traddr": "192.0.2.7"}, CONNECTION))
+    assert [error.partition(":")[0] for error in caught.value.errors] == ["transport rdma", "rdma 192.0.2.7"]
+    assert "Module nvme-rdma not found. The role nvme_kernel brings the kernel's modules" in caught.value.errors[0]
+    assert [one.traddr for one in converging.look().controllers] == ["192.0.2.1"]
+    assert _state.load("host") is None

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 
 import nvme_tree
 import pytest
@@ -248,3 +249,58 @@ def test_any_graph_of_referrals_comes_to_an_end_and_reads_each_log_once(graph: d
     assert {one["traddr"] for one in followed.connections.values() if one["subsysnqn"] == DISCOVERY_NQN} | {
         "192.0.2.1"
     } == set(read)
+
+
+@pytest.mark.parametrize("interval", [-1, 2147484, 10**400, "soon", True])
+def test_an_interval_that_is_none_is_refused(kernel: Kernel, interval: object) -> None:
+    with pytest.raises(converging.NotConverged, match=r"discovery_interval is .*; it must be from 0 to 2147483"):
+        run(kernel, discovering("192.0.2.1", discovery_interval=interval))
+    assert _state.load("host") is None
+
+
+def test_what_is_declared_from_a_local_address_is_not_connected_a_second_time(kernel: Kernel) -> None:
+    kernel.logs["192.0.2.1"] = [entry(), entry(OTHER)]
+    declared = {**CONNECTION, "host_iface": "rail0"}
+    run(kernel, {**discovering("192.0.2.1"), "connections": [declared]})
+    assert [nqn for _address, nqn in there()] == [DISCOVERY_NQN, nvme_tree.NQN, OTHER]
+    # Another host of this machine is another connection.
+    kernel.logs["192.0.2.1"] = [entry()]
+    other = {**CONNECTION, "hostnqn": "nqn.2026-11.org.example:guest"}
+    run(kernel, {**discovering("192.0.2.1"), "connections": [other]})
+    assert there().count(("192.0.2.1", nvme_tree.NQN)) == 2
+
+
+def test_what_a_log_gave_is_replaced_by_what_is_declared_in_its_place(kernel: Kernel) -> None:
+    kernel.logs["192.0.2.1"] = [entry()]
+    run(kernel, discovering("192.0.2.1"))
+    declared = {**CONNECTION, "host_iface": "rail0"}
+    kernel.used["nvme1n1"] = ["mounted on /data"]
+    outcome = run(kernel, {**discovering("192.0.2.1"), "connections": [declared]})
+    assert (outcome.disconnects, outcome.notes) == ([NAME], [])
+    assert [one.host_iface for one in converging.look().controllers if one.subsysnqn == nvme_tree.NQN] == ["rail0"]
+
+
+def test_a_referral_is_followed_while_the_address_that_gave_it_is_away(kernel: Kernel) -> None:
+    kernel.logs["192.0.2.1"] = [referral("192.0.2.2")]
+    kernel.logs["192.0.2.2"] = [entry(address="192.0.2.2")]
+    run(kernel, discovering("192.0.2.1"))
+    asked = len(kernel.asked)
+    # The kernel gave up a controller of the other target meanwhile, and a subsystem is new there.
+    lost = next(one for one in converging.look().controllers if one.subsysnqn == nvme_tree.NQN)
+    shutil.rmtree(kernel.root / lost.path.lstrip("/"))
+    kernel.logs["192.0.2.2"] = [entry(address="192.0.2.2"), entry(OTHER, "192.0.2.2"), referral("192.0.2.3")]
+    kernel.logs["192.0.2.3"] = [entry(OTHER, "192.0.2.3")]
+    (first,) = (one for one in converging.look().controllers if one.traddr == "192.0.2.1")
+    (kernel.root / first.path.lstrip("/") / "state").write_text("connecting\n")
+    outcome = run(kernel, discovering("192.0.2.1"))
+    assert sorted(there()) == [
+        ("192.0.2.1", DISCOVERY_NQN),
+        ("192.0.2.2", DISCOVERY_NQN),
+        ("192.0.2.2", nvme_tree.NQN),
+        ("192.0.2.2", OTHER),
+        ("192.0.2.3", DISCOVERY_NQN),
+        ("192.0.2.3", OTHER),
+    ]
+    assert [note for note in outcome.notes if "192.0.2.1" not in note] == []
+    assert [one for one in kernel.asked[asked:] if "192.0.2.3" in one and "keep_alive_tmo=30" in one]
+    assert run(kernel, discovering("192.0.2.1")).operations == []

@@ -52,6 +52,13 @@ def test_an_identity_in_use_is_not_changed(tmp_path: Path) -> None:
     assert _host_identity.resolve(OTHER, "", OURS, live(tmp_path, state="deleting")).hostnqn == OTHER
 
 
+def test_a_file_without_an_identifier_is_told_unless_it_is_not_used() -> None:
+    found = Identity(OTHER, "none,tls")
+    with pytest.raises(_host_identity.IdentityRefused, match="/etc/nvme/hostid says 'none,tls', which is no UUID: "):
+        _host_identity.resolve("", "", found, _nvme_sysfs.Nvme())
+    assert _host_identity.resolve(OTHER, nvme_tree.HOSTID, found, _nvme_sysfs.Nvme()).hostid == nvme_tree.HOSTID
+
+
 @pytest.mark.parametrize(
     ("nqn", "identifier", "words"), [("", "", "hostnqn is not set"), (OTHER, "abc", "must be a UUID")]
 )

@@ -8,6 +8,7 @@ from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._connections import (
     nvme_connections,
     nvme_discovered,
     nvme_discovery,
+    nvme_planned,
     nvme_referrals,
 )
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import UnknownHost
@@ -91,3 +92,45 @@ def test_what_logs_name_gets_the_options_and_secrets_of_derived_connections() ->
     options = {"transport": "tcp", "trsvcid": "4420", "host_iface": "eth0", "ctrl_loss_tmo": -1}
     assert nvme_discovered("h3", hostvars, **options) == {"dhchap_secret": secret, "ctrl_loss_tmo": -1}
     assert nvme_discovered("h1", hostvars, **options) == {"ctrl_loss_tmo": -1}
+
+
+DISCOVERY = [{"transport": "mptcp", "traddr": "192.0.2.1", "trsvcid": "4420"}]
+
+
+def controller(address: str, volume: int, **changed: object) -> dict:
+    nqn = f"nqn.2026-11.org.example:vol{volume}"
+    return {"transport": "mptcp", "traddr": address, "trsvcid": "4420", "subsysnqn": nqn, "state": "live", **changed}
+
+
+def planned(*controllers: dict, hostvars: dict = HOSTVARS, discovery: list = DISCOVERY) -> list[tuple[str, str, str]]:
+    subsystems = [subsystem(0, "h1"), subsystem(1, "h2")]
+    found = nvme_planned([], discovery, subsystems, "h1", ["t1", "t2"], hostvars, controllers)
+    assert all(set(one) == {"transport", "traddr", "trsvcid", "subsysnqn"} for one in found)
+    return [(one["transport"], f"{one['traddr']}:{one['trsvcid']}", one["subsysnqn"][-1]) for one in found]
+
+
+def test_declared_connections_are_the_plan() -> None:
+    declared = [{"traddr": "192.0.2.9", "subsysnqn": "x"}]
+    assert nvme_planned(declared, DISCOVERY, [subsystem(0, "h1")], "h1", ["t1"], HOSTVARS, []) == declared
+
+
+def test_with_discovery_alone_the_plan_is_what_the_targets_serve_this_host() -> None:
+    both = [("mptcp", "192.0.2.1:4420", "0"), ("mptcp", "192.0.2.2:4420", "0")]
+    assert planned(controller("192.0.2.1", 0), controller("192.0.2.2", 0), controller("192.0.2.1", 1)) == both
+    # A target that is missing is planned all the same, and so is the transport of the discovery controller.
+    assert planned(controller("192.0.2.1", 0)) == both
+    assert planned(controller("192.0.2.1", 0, transport="tcp")) == both
+    assert planned(controller("192.0.2.1", 0), discovery=[]) == []
+
+
+def test_with_discovery_alone_all_ports_of_a_target_count() -> None:
+    ports = [{"portid": 1, "traddr": "192.0.2.11", "trsvcid": "4421"}, {"portid": 2, "traddr": "192.0.2.12"}]
+    hostvars = {**HOSTVARS, "t1": {**HOSTVARS["t1"], "nvme_target_ports": ports}}
+    found = planned(
+        controller("192.0.2.11", 0, trsvcid="4421"), controller("192.0.2.12", 0), controller("192.0.2.2", 0),
+        controller("192.0.2.13", 0), hostvars=hostvars,
+    )  # fmt: skip
+    assert [where for _transport, where, _volume in found] == ["192.0.2.11:4421", "192.0.2.12:4420", "192.0.2.2:4420"]
+    every = {**HOSTVARS, "t1": {**HOSTVARS["t1"], "nvme_target_ports": [{"portid": 1, "traddr": "0.0.0.0"}]}}
+    found = planned(controller("192.0.2.13", 0), controller("192.0.2.2", 0), hostvars=every)
+    assert [where for _transport, where, _volume in found] == ["192.0.2.13:4420", "192.0.2.2:4420"]
