@@ -12,7 +12,7 @@ from typing import Any, Iterable
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_actual, _mptcp_plan, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_locate import locate
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_rails import without
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, apply
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, Refused, apply
 
 SLICE = "mptcp"
 #: The limit that every kernel with MPTCP allows (MPTCP_PM_ADDR_MAX before it was raised to 64).
@@ -26,6 +26,9 @@ class TooManyRails(Exception):
 class NotConverged(Exception):
     """Everything was applied and yet something differs: the kernel ignored a value, or another program works on it."""
 
+
+#: What converge() raises.
+ERRORS = (OSError, ValueError, Refused, _state.Busy, NotConverged, TooManyRails)
 
 _REMEDIES = (
     ("limit greater than maximum", "the running kernel allows fewer subflows; use fewer rails or a newer kernel."),

@@ -45,7 +45,7 @@ class Guard:
     def look(self, description: dict[str, Any], seen: Seen) -> Iterator[str]:
         """Heal what can be healed now; lines for the journal. Sets wake, the seconds until the next look.
 
-        Raises OSError, Refused and what converging raises.
+        What cannot be put back holds up no other rail; it is told. Raises OSError, Refused and Busy.
         """
         self.wake = None
         services = _mptcp_rails.planned(description)
@@ -56,7 +56,7 @@ class Guard:
         found, problems = locate(description["rails"], links)
         usable = {rail: dev for rail, dev in found.items() if rail not in problems and links[dev]["carrier"]}
         if self._endpoint_missing(description, usable):
-            yield from _mptcp_converge.converge(None, silent=self.silent)["plan"]
+            yield from self._converge()
         connections = _sock_diag.connections()
         states = _mptcp_rails.states(services, connections)
         slow = time.monotonic() >= self._slow_at
@@ -66,8 +66,10 @@ class Guard:
         whole = all(state.whole for state in states.values())
         if slow or seen.network or seen.neighbours or seen.closed or self.silent or not whole:
             yield from self._leave_out(services, usable, slow)
+            states = _mptcp_rails.states(services, connections, self.silent)
         rails = {endpoint["address"]: endpoint["rail"] for endpoint in description["endpoints"]}
         self._why.update({rails[address]: reason for address, reason in seen.closed.items() if address in rails})
+        self._why = {rail: why for rail, why in self._why.items() if rail in states and not states[rail].whole}
         step = self._healer.step(time.monotonic(), states, usable, self._why)
         yield from step.lines
         if step.rail:
@@ -75,6 +77,12 @@ class Guard:
                 yield from self._risen()
             add_again(step.rail)
         self.wake = min(step.wake or SLOW, SILENT if self.silent else SLOW)
+
+    def _converge(self) -> Iterator[str]:
+        try:
+            yield from _mptcp_converge.converge(None, silent=self.silent)["plan"]
+        except _mptcp_converge.ERRORS as error:
+            yield f"not put back: {error}"
 
     def _endpoint_missing(self, description: dict[str, Any], usable: dict[str, str]) -> bool:
         present = {endpoint["address"] for endpoint in _mptcp_pm.endpoints({})}
@@ -119,7 +127,7 @@ class Guard:
         changed, self.silent = silent != self.silent, silent
         # A playbook that ran meanwhile has put them back.
         if changed or (slow and silent):
-            yield from _mptcp_converge.converge(None, silent=silent)["plan"]
+            yield from self._converge()
 
 
 def add_again(rail: str) -> None:

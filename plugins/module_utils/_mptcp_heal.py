@@ -10,7 +10,9 @@ every connection. So that is done for a rail only
 - while a connection lacks its subflow there and none is being opened: TCP repeats by itself what was not answered,
 - while nothing that is established there waits for an answer: the far end is silent, and TCP goes on trying,
 - when every connection keeps a subflow of another rail that is alive,
-- with no other rail in work, and not before the back-off of this one has ended.
+- with no other rail in work, and not before the back-off of this one has ended; a back-off outlives a short recovery,
+  for something may reset the rail again and again,
+- and, when that would reset what is established there, for a connection whose target answers over the rail.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ SETTLE = 2.0
 #: The back-off after the first time, doubled each time, up to the second where nothing is established on the rail, so
 #: that nothing is disturbed, and else up to the third; in seconds.
 FIRST, MOST_EMPTY, MOST = 2.0, 5.0, 300.0
+#: How long a rail must have been whole until its back-off is forgotten, in seconds.
+CALM = 300.0
 #: How often to look whether TCP or the kernel has recovered a rail, in seconds.
 RECOVERING = 2.0
 
@@ -39,7 +43,23 @@ class Effort:
     amiss: float | None = None
     told: bool = False
     attempts: int = 0
-    not_before: float = 0.0
+
+
+@dataclass
+class Pace:
+    """The back-off of one rail. last: when its endpoint was last added again. calm: since when the rail is whole."""
+
+    attempts: int = 0
+    last: float = 0.0
+    calm: float | None = None
+    answers: bool = False
+
+    def not_before(self, established: bool) -> float:
+        """When the endpoint can be added again. established: whether that resets anything."""
+        if not self.attempts or (self.answers and not established):
+            return 0.0
+        # An exponent without bound would be a number of thousands of digits in the end.
+        return self.last + min(MOST if established else MOST_EMPTY, FIRST * 2 ** min(self.attempts - 1, 10))
 
 
 @dataclass
@@ -59,6 +79,7 @@ class Healer:
 
     def __init__(self) -> None:
         self._efforts: dict[str, Effort] = {}
+        self._paces: dict[str, Pace] = {}
         self._in_work = ("", 0.0)
 
     def step(self, now: float, states: dict[str, State], usable: dict[str, Any], why: dict[str, str]) -> Step:
@@ -67,26 +88,38 @@ class Healer:
         due: list[tuple[int, float, str]] = []
         for rail, state in states.items():
             effort = self._efforts.setdefault(rail, Effort())
+            pace = self._pace(now, rail, calm=rail in usable and state.whole)
             if rail not in usable:
                 self._away(step, rail, state, effort)
             elif state.whole:
                 self._whole(step, rail, state, effort)
             else:
                 self._amiss(step, now, rail, state, effort)
-                if state.lacking and not state.stale and not state.only:
-                    at = max(min(effort.since.values()) + GRACE, effort.not_before)
+                hopeful = state.lacking - state.unreachable if state.established else state.lacking
+                if hopeful and not state.stale and not state.only:
+                    since = min(effort.since[token] for token in hopeful)
+                    at = max(since + GRACE, pace.not_before(bool(state.established)))
                     due.append((len(state.established), at, rail))
         self._choose(step, now, due, states, why)
         return step
 
     def answers(self, rail: str) -> None:
-        """A rail that was silent answers again: its back-off ends."""
-        self._efforts.setdefault(rail, Effort()).not_before = 0.0
+        """A rail that was silent answers again: its back-off ends, unless that would disturb what is established."""
+        self._paces.setdefault(rail, Pace()).answers = True
+
+    def _pace(self, now: float, rail: str, calm: bool) -> Pace:
+        pace = self._paces.setdefault(rail, Pace())
+        if pace.calm is not None and now - pace.calm >= CALM:
+            pace = self._paces[rail] = Pace(calm=pace.calm)
+        if not calm:
+            pace.calm = None
+        elif pace.calm is None:
+            pace.calm = now
+        return pace
 
     def _away(self, step: Step, rail: str, state: State, effort: Effort) -> None:
         if not effort.told and state.total:
             step.lines.append(f"{rail}: its NIC has no carrier or no address; waiting for it")
-        # It is a new beginning when it comes back.
         self._efforts[rail] = Effort(told=effort.told or bool(state.total))
 
     def _whole(self, step: Step, rail: str, state: State, effort: Effort) -> None:
@@ -115,16 +148,15 @@ class Healer:
     ) -> None:
         busy, until = self._in_work
         # First the rails on which nothing is disturbed.
-        for established, at, rail in sorted(due):
+        for _established, at, rail in sorted(due):
             if busy and busy != rail and until > now:
                 at = max(at, until)
             if at > now or step.rail:
                 step.look_in(max(at - now, 0.1))
                 continue
-            effort = self._efforts[rail]
+            effort, pace = self._efforts[rail], self._paces[rail]
             effort.attempts += 1
-            most = MOST if established else MOST_EMPTY
-            effort.not_before = now + min(most, FIRST * 2 ** (effort.attempts - 1))
+            pace.attempts, pace.last, pace.answers = pace.attempts + 1, now, False
             self._in_work = (rail, now + SETTLE)
             step.rail = rail
             step.look_in(SETTLE)

@@ -17,7 +17,8 @@ class State:
     """A rail over all connections that should use it, each named by its token.
 
     lacking: without a subflow. opening: one is being opened. stale: the far end does not answer. established: the
-    others. only: connections that would have nothing left without this rail.
+    others. only: connections that would have nothing left without this rail. unreachable: those of lacking whose target
+    does not answer over this rail.
     """
 
     lacking: set[int] = field(default_factory=set)
@@ -25,6 +26,7 @@ class State:
     stale: set[int] = field(default_factory=set)
     established: set[int] = field(default_factory=set)
     only: set[int] = field(default_factory=set)
+    unreachable: set[int] = field(default_factory=set)
 
     @property
     def whole(self) -> bool:
@@ -61,14 +63,18 @@ def of_services(services: dict[str, dict[str, str]], connections: list[Connectio
     ]
 
 
-def states(services: dict[str, dict[str, str]], connections: list[Connection]) -> dict[str, State]:
-    """The state of every planned rail."""
+def states(
+    services: dict[str, dict[str, str]], connections: list[Connection], silent: Iterable[tuple[str, str]] = ()
+) -> dict[str, State]:
+    """The state of every planned rail. silent: (service address, rail) over which nothing answers."""
     found = {rail: State() for rails in services.values() for rail in rails}
     for connection in of_services(services, connections):
         alive = {flow.local for flow in connection.subflows if flow.established and not flow.stale}
         for rail, address in services[connection.remote].items():
             state, flows = found[rail], [flow for flow in connection.subflows if flow.local == address]
             _sort(state, connection.token, flows)
+            if connection.token in state.lacking and (connection.remote, rail) in silent:
+                state.unreachable.add(connection.token)
             if alive == {address}:
                 state.only.add(connection.token)
     return found

@@ -16,12 +16,12 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_actual,
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_events import Events, Seen
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_guard import Guard
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_locate import locate
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._systemd import ready
 
 #: How long boot waits for the NICs of the description to be up with their addresses, in seconds.
 BOOT_WAIT = 30.0
-_ERRORS = (OSError, ValueError, Refused, _state.Busy, _mptcp_converge.NotConverged, _mptcp_converge.TooManyRails)
+#: How long to wait after a refused change before it is tried again, in seconds; no event may come any more.
+RETRY = 10.0
 
 
 def boot(description: Mapping[str, Any]) -> Iterator[str]:
@@ -37,13 +37,16 @@ def boot(description: Mapping[str, Any]) -> Iterator[str]:
     # Before the first connection is made: a rail that is silent is left out of its route.
     yield from _looked(guard, Seen())
     ready()
+    refused = ""
     while True:
-        seen = events.wait(guard.wake)
-        if seen.network:
+        seen = events.wait(min(guard.wake or RETRY, RETRY) if refused else guard.wake)
+        if seen.network or refused:
+            before = refused
             try:
-                result = _mptcp_converge.converge(None, silent=guard.silent)
-            except _ERRORS as error:
-                yield f"after a change of a NIC: {error}"
+                result, refused = _mptcp_converge.converge(None, silent=guard.silent), ""
+            except _mptcp_converge.ERRORS as error:
+                refused = str(error)
+                yield from [] if refused == before else [f"after a change of a NIC: {refused}"]
                 continue
             if result["plan"] or result["missing"] != missing:
                 yield from _lines(result) or ["every rail has its NIC again"]
@@ -54,7 +57,7 @@ def boot(description: Mapping[str, Any]) -> Iterator[str]:
 def _looked(guard: Guard, seen: Seen) -> Iterator[str]:
     try:
         yield from guard.look(_state.load(_mptcp_converge.SLICE) or {"endpoints": [], "routes": []}, seen)
-    except _ERRORS as error:
+    except _mptcp_converge.ERRORS as error:
         yield f"after a look at the connections: {error}"
 
 

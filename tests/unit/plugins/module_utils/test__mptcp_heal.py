@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_heal import FIRST, GRACE, MOST, MOST_EMPTY, Healer
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_heal import (
+    CALM,
+    FIRST,
+    GRACE,
+    MOST,
+    MOST_EMPTY,
+    Healer,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_rails import State, planned, states, without
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._sock_diag import Connection, Subflow
 from ansible_collections.nvmeof.mptcp.plugins.modules.mptcp_info import RETURN, shown
@@ -156,3 +163,66 @@ def test_what_mptcp_info_shows_of_a_connection() -> None:
     documented = yaml.safe_load(RETURN)["connections"]["contains"]
     assert set(told) == set(documented)
     assert set(told["subflows"][0]) == set(documented["subflows"]["contains"])
+
+
+def again_and_again(healer: Healer, state: State, until: float, away: bool = False) -> list[float]:
+    """When rail1 is added again, which helps for half a second each time; away: its NIC goes and returns instead."""
+    now, found, whole_until = 0.0, [], -1.0
+    while now < until:
+        helped = now < whole_until
+        usable = {} if away and helped else USABLE
+        step = healer.step(now, {"rail0": WHOLE, "rail1": WHOLE if helped and not away else state}, usable, {})
+        if step.rail == "rail1":
+            found.append(now)
+            whole_until = now + 0.5
+        now += 0.25
+    return found
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["whole for a moment", "without carrier for a moment"])
+def test_back_off_outlives_a_recovery_that_does_not_last(away: bool) -> None:
+    """Something resets one connection each time it joins: the others are not reset with it every few seconds."""
+    found = again_and_again(Healer(), PARTLY, 2000, away)
+    gaps = [after - before for before, after in zip(found, found[1:])]
+    assert all(gap >= min(FIRST * 2**number, MOST) for number, gap in enumerate(gaps)), gaps
+    assert gaps[-1] >= MOST
+    empty = again_and_again(Healer(), LACKING, 300, away)
+    assert max(after - before for before, after in zip(empty, empty[1:])) <= MOST_EMPTY + 2, "nothing is disturbed"
+
+
+def test_back_off_is_forgotten_once_a_rail_has_been_whole_for_long() -> None:
+    healer = Healer()
+    assert len(times(healer, PARTLY, 1000)) > 5
+    for state, at in ((WHOLE, 1000.0), (WHOLE, 1000.0 + CALM), (PARTLY, 2000.0)):
+        assert healer.step(at, {"rail1": state}, USABLE, {}).rail == ""
+    assert healer.step(2000 + GRACE, {"rail1": PARTLY}, USABLE, {}).rail == "rail1"
+
+
+def test_long_back_off_ends_when_nothing_is_left_to_disturb() -> None:
+    """One connection was refused for long; then the rail is reset for all of them."""
+    healer = Healer()
+    last = times(healer, PARTLY, 1000)[-1]
+    now = last + MOST_EMPTY
+    assert healer.step(now, {"rail1": LACKING}, USABLE, {}).rail == "rail1"
+
+
+def test_what_is_established_is_not_reset_for_a_target_that_does_not_answer() -> None:
+    away = State(lacking={1}, established={2}, unreachable={1})
+    assert times(Healer(), away, 1000) == []
+    assert times(Healer(), State(lacking={1, 3}, established={2}, unreachable={1}), 10), "another one can be helped"
+    assert times(Healer(), State(lacking={1, 2}, unreachable={1, 2}), 10), "echo may be filtered there"
+
+
+def test_lacking_where_the_target_does_not_answer() -> None:
+    services = {"10.10.255.1": {"rail0": "a", "rail1": "b"}, "10.10.255.2": {"rail0": "a", "rail1": "b"}}
+    lost = [connection(1, flow("a")), connection(2, flow("a"), remote="10.10.255.2")]
+    found = states(services, lost, {("10.10.255.2", "rail1")})
+    assert found["rail1"] == State(lacking={1, 2}, unreachable={2})
+
+
+def test_answer_of_a_silent_rail_ends_the_back_off_unless_it_disturbs_something() -> None:
+    for state, wanted in ((LACKING, "rail1"), (PARTLY, "")):
+        healer = Healer()
+        last = times(healer, state, 100)[-1]
+        healer.answers("rail1")
+        assert healer.step(last + 0.1, {"rail1": state}, USABLE, {}).rail == wanted

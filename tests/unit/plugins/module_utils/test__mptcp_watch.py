@@ -122,3 +122,17 @@ def test_systemd_is_told_when_it_asks(tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         _systemd.ready()
         assert systemd.recv(100) == b"READY=1"
+
+
+def test_refused_change_is_tried_again_without_an_event_and_told_once(unit: Unit) -> None:
+    waited: list[Any] = []
+
+    def wait(longest: Any) -> Seen:
+        waited.append(longest)
+        return Seen(network=len(waited) == 1)
+
+    unit.wait = wait  # type: ignore[method-assign]
+    unit.answers = [result(), OSError(1, "odd"), OSError(1, "odd"), result("ip route add x")]
+    lines = list(islice(_mptcp_watch.boot(DESCRIPTION), 3))
+    assert lines == ["as described", "after a change of a NIC: [Errno 1] odd", "ip route add x"]
+    assert waited == [None, _mptcp_watch.RETRY, _mptcp_watch.RETRY]
