@@ -27,7 +27,7 @@ class ProbeError(Exception):
     """The kernel gave an answer that says neither yes nor no; the text has it and what to do."""
 
 
-def load(modules: tuple[str, ...] = ("nvme-tcp", "nvmet-tcp")) -> list[str]:
+def load(modules: tuple[str, ...]) -> list[str]:
     """Load what would offer the transport; the answer is what was missing, in modprobe's words."""
     missing = []
     for module in modules:

@@ -31,11 +31,15 @@ def read(probe: bool) -> dict[str, t.Any]:
     present is judged by the modules on disk and by which builds are loaded.
     Raises ProbeError.
     """
-    missing = _transport_probe.load() if probe else []
+    # nvmet takes the transport's name also when nvmet-tcp, which would serve it, cannot be loaded.
+    no_host, no_target = [_transport_probe.load((name,)) if probe else [] for name in ("nvme-tcp", "nvmet-tcp")]
     modules = [_module_files.read(name) for name in _module_files.MODULES]
     offered: dict[str, bool | None] = {"host": None, "target": None}
     if probe:
-        offered = {"host": _transport_probe.offered_by_host(), "target": _transport_probe.offered_by_target()}
+        offered = {
+            "host": not no_host and _transport_probe.offered_by_host(),
+            "target": not no_target and _transport_probe.offered_by_target(),
+        }
     release = os.uname().release
     version = kernel_version(release)
     return {
@@ -45,7 +49,7 @@ def read(probe: bool) -> dict[str, t.Any]:
         "offered": offered,
         "present": all(offered.values()) if probe else judge(modules),
         "modules": [asdict(module) for module in modules],
-        "missing": missing,
+        "missing": no_host + no_target,
         "stale": [module.name for module in modules if module.stale],
         "holders": _module_swap.holders(modules, _module_files.users),
         "obstacles": _kernel_release.obstacles(
