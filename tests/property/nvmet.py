@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT / "collections"), str(ROOT / "tests/unit/plugins/module
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import parse  # noqa: E402
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _program  # noqa: E402
-from nvmet_descriptions import DEVICES, descriptions  # noqa: E402
+from nvmet_descriptions import CONTROLLERS, DEVICES, descriptions  # noqa: E402
 from nvmet_refusal_cases import CASES  # noqa: E402
 
 FOLDER = "/var/tmp/nvmeof-mptcp-property"
@@ -58,8 +58,11 @@ def fitted(description: dict, transports: tuple[str, ...], controller: str = "")
     """The description with this machine's files, controller and transports, and with the live subsystem."""
     out = copy.deepcopy(description)
     for subsystem in out["subsystems"]:
-        if "passthru" in subsystem:
+        # The machine has one controller, the first of those that are drawn.
+        if "passthru" in subsystem and subsystem["passthru"]["device_path"] == CONTROLLERS[0]:
             subsystem["passthru"]["device_path"] = controller
+        else:
+            subsystem.pop("passthru", None)
         for namespace in subsystem.get("namespaces", []):
             namespace["device_path"] = f"{FOLDER}/{DEVICES.index(namespace['device_path'])}"
     for port in out["ports"]:
