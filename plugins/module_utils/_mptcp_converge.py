@@ -9,7 +9,12 @@ import contextlib
 import subprocess
 from typing import Any, Iterable
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_actual, _mptcp_plan, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _mptcp_actual,
+    _mptcp_description,
+    _mptcp_plan,
+    _state,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_locate import locate
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_rails import without
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, Refused, apply
@@ -68,6 +73,8 @@ def converge(
         description = wanted or _state.load(SLICE)
         if description is None:
             raise FileNotFoundError(f"nothing was saved as {_state.CONFIG_DIR}/{SLICE}.json: run the role mptcp")
+        if wanted:
+            _mptcp_description.check(wanted)
         owned = _state.owned(SLICE)
         actual, plan = _plan(description, owned, silent)
         _probe_limit(description, plan)

@@ -59,7 +59,7 @@ class Pace:
         if not self.attempts or (self.answers and not established):
             return 0.0
         # An exponent without bound would be a number of thousands of digits in the end.
-        return self.last + min(MOST if established else MOST_EMPTY, FIRST * 2 ** min(self.attempts - 1, 10))
+        return self.last + min(MOST if established else MOST_EMPTY, FIRST * 2.0 ** min(self.attempts - 1, 10))
 
 
 @dataclass

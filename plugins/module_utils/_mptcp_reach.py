@@ -19,6 +19,8 @@ from typing import Dict, Set, Tuple
 
 #: How long each try waits for its answers, in seconds; a rail that answers at once costs none of it.
 TRIES = (0.2, 0.4, 0.8)
+#: How many are asked at once: each takes a descriptor, of which select(2) knows 1024.
+AT_ONCE = 256
 _SO_BINDTODEVICE = 25
 # Type of a request and of its answer.
 _ECHO = {socket.AF_INET: (8, 0), socket.AF_INET6: (128, 129)}
@@ -35,8 +37,10 @@ def silent(ways: Ways) -> Silent:
     """
     left = dict(ways)
     for timeout in TRIES:
-        for way in _answered(left, timeout):
-            del left[way]
+        asked = list(left.items())
+        for begin in range(0, len(asked), AT_ONCE):
+            for way in _answered(dict(asked[begin : begin + AT_ONCE]), timeout):
+                del left[way]
         if not left:
             break
     alive = {service for service, _rail in set(ways) - set(left)}

@@ -58,6 +58,8 @@ def split(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The messages of one datagram as (type, payload)."""
     while len(data) >= _HEADER.size:
         length, kind, _flags, _sequence, _port = _HEADER.unpack_from(data)
+        if length < _HEADER.size:
+            return
         yield kind, data[_HEADER.size : length]
         data = data[(length + 3) & ~3 :]
 

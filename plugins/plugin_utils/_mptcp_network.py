@@ -47,7 +47,7 @@ from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric_checks import
     service_addresses,
 )
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._mptcp_sysctls import interface_sysctls, sysctls
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._networks import Rail, parse_networks, shared
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._networks import BadFabric, Rail, parse_networks, shared
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._rails import Nic, find_nics
 
 # Metrics: worse than what an administrator writes by hand, better than a DHCP route's 1024; the last is the worst.
@@ -72,7 +72,7 @@ def mptcp_plan(
     name: the machine. targets, hosts: inventory names; a machine may be both, either or neither.
     Raises BadFabric, naming the variable and the value, for what cannot work.
     """
-    targets, hosts = list(targets), list(hosts)
+    targets, hosts = _names("targets", targets), _names("hosts", hosts)
     rails = parse_networks(networks)
     services = service_addresses(rails, hostvars, targets)
     # A host looks at the targets alone and the few targets look at all: no pair of machines goes unchecked, and a
@@ -106,6 +106,12 @@ def mptcp_plan(
         tables = {rail: str(TABLE_RAIL + place) for place, rail in enumerate(rails)}
         _reach(plan, nics, {services[target]: target_nics for target, target_nics in reached.items()}, tables)
     return plan
+
+
+def _names(variable: str, names: Any) -> list[str]:
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise BadFabric(f"mptcp_{variable}: {names!r} is not a list of inventory names; write [name, ...], or []")
+    return list(dict.fromkeys(names))
 
 
 def _host(address: netaddr.IPAddress) -> str:

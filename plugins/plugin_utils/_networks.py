@@ -118,6 +118,8 @@ def _rail(network: Any) -> Rail:
             f"fabric_networks: {network!r} is not a rail; write {{name: rail0, cidr: 198.51.100.0/24}}, or for a "
             "routed rail {name: rail0, subnets: [{cidr: 198.51.100.0/25, gateway: 198.51.100.1}, ...]}"
         )
+    if isinstance(network["name"], (list, dict)) or not str(network["name"]).isprintable():
+        raise BadFabric(f"fabric_networks: name {network['name']!r} is not a word such as rail0")
     name = str(network["name"])
     unknown = sorted(set(network) - set(_KEYS))
     if unknown:
@@ -125,7 +127,9 @@ def _rail(network: Any) -> Rail:
     backup, speed = network.get("backup", False), network.get("speed", 0)
     if not isinstance(backup, bool):
         raise BadFabric(f"fabric_networks: backup {backup!r} of {name} is neither true nor false")
-    if isinstance(speed, bool) or not isinstance(speed, (int, float)) or ("speed" in network and speed <= 0):
+    # Neither .nan nor .inf of YAML is above 0 and below the last.
+    number = isinstance(speed, (int, float)) and not isinstance(speed, bool)
+    if not number or ("speed" in network and not 0 < speed < 10**9):
         raise BadFabric(f"fabric_networks: speed {speed!r} of {name} is not a number of Mbit/s above 0")
     entries = network.get("subnets") or [{"cidr": network["cidr"]}]
     return Rail(name, _subnets(name, entries), backup, speed)
@@ -188,6 +192,8 @@ def _gateway(name: str, entry: Mapping[str, Any]) -> netaddr.IPAddress | None:
 
 def parse_address(value: Any, where: str) -> netaddr.IPAddress:
     """An address; raises BadFabric naming where it was written."""
+    if not isinstance(value, (str, netaddr.IPAddress)):
+        raise BadFabric(f"{where}: {value!r} is not an IP address; write it as text, such as 198.51.100.1")
     try:
         return netaddr.IPAddress(value, flags=netaddr.INET_PTON)
     except (netaddr.AddrFormatError, ValueError, TypeError):
@@ -202,5 +208,6 @@ def unusable(address: netaddr.IPAddress) -> str:
         "loopback": address.is_loopback(),
         "unspecified": int(address) == 0,
         "IPv4 written as IPv6": address.is_ipv4_mapped(),
+        "reserved": address.version == 4 and (int(address) >> 24 == 0 or int(address) >> 28 == 0xF),
     }
     return next((kind for kind, so in kinds.items() if so), "")

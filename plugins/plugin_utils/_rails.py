@@ -115,10 +115,17 @@ def _written(machine: str, rail: Rail, entry: Any) -> tuple[str, Subnet, netaddr
             f"fabric_rails of {machine}: {rail.name} needs exactly interface and address, or the word absent, "
             f"not {entry!r}"
         )
+    # As the kernel takes names (dev_valid_name()).
+    interface = entry["interface"]
+    named = isinstance(interface, str) and re.fullmatch(r"[^\s/:]{1,15}", interface)
+    if not named or interface in (".", "..", "lo"):
+        raise BadFabric(
+            f"fabric_rails of {machine}: interface {interface!r} of {rail.name} is not the name of a NIC, such as eth1"
+        )
     address = parse_address(entry["address"], f"fabric_rails of {machine}, {rail.name}")
     for subnet in rail.subnets:
         if address in subnet.cidr:
-            return str(entry["interface"]), subnet, address
+            return interface, subnet, address
     cidrs = " or ".join(str(subnet.cidr) for subnet in rail.subnets)
     raise BadFabric(f"fabric_rails of {machine}: address {address} of {rail.name} is not in {cidrs}")
 

@@ -235,6 +235,49 @@ def test_what_cannot_work_is_refused(hostvars: dict[str, Any], name: str, says: 
         assert words in str(refused.value)
 
 
+@pytest.mark.parametrize("names", [None, "t0", 5, [None], [["t0"]], {"t0": 1}])
+@pytest.mark.parametrize("variable", ["targets", "hosts"])
+def test_names_of_machines_are_a_list(variable: str, names: Any) -> None:
+    given = {"targets": ["t0"], "hosts": ["h0"], variable: names}
+    with pytest.raises(BadFabric, match=f"mptcp_{variable}: .* is not a list of inventory names"):
+        mptcp_plan(networks(2), fabric(2)[0], "h0", **given)
+
+
+def test_machine_named_twice_counts_once() -> None:
+    hostvars, targets, hosts = fabric(2)
+    assert mptcp_plan(networks(2), hostvars, "h0", targets * 2, hosts * 2) == mptcp_plan(
+        networks(2), hostvars, "h0", targets, hosts
+    )
+
+
+@pytest.mark.parametrize("name", [["rail0"], {"rail": 0}, "rail\n0"])
+def test_name_of_a_rail_is_a_word(name: Any) -> None:
+    with pytest.raises(BadFabric, match=r"name .* is not a word"):
+        mptcp_plan([{"name": name, "cidr": "10.10.0.0/24"}], *fabric(2)[:1], "h0", ["t0"], ["h0"])
+
+
+@pytest.mark.parametrize("speed", [float("nan"), float("inf"), 10**400])
+def test_speed_that_cannot_be_shared_out(speed: float) -> None:
+    wanted = [{**rail, "speed": speed} for rail in networks(2)]
+    with pytest.raises(BadFabric, match=r"speed .* of rail0 is not a number of Mbit/s"):
+        mptcp_plan(wanted, fabric(2)[0], "h0", ["t0"], ["h0"])
+
+
+@pytest.mark.parametrize("interface", [None, 5, "", "lo", "..", "../x", "a b", "x" * 16, ["eth1"], "eth1:1"])
+def test_interface_that_is_no_name(interface: Any) -> None:
+    written = {"rail0": {"interface": interface, "address": "10.10.0.9"}}
+    hostvars = {**fabric(2)[0], "h0": {**machine(101, 2), "fabric_rails": written}}
+    with pytest.raises(BadFabric, match=r"fabric_rails of h0: interface .* of rail0 is not the name of a NIC"):
+        mptcp_plan(networks(2), hostvars, "h0", ["t0"], ["h0"])
+
+
+@pytest.mark.parametrize("address", [5, True, ["10.10.255.1"], {"a": 1}, "255.255.255.255", "240.0.0.1", "0.1.2.3"])
+def test_service_address_that_is_none(address: Any) -> None:
+    hostvars = {**fabric(2)[0], "t0": {**machine(1, 2), "fabric_service_address": address}}
+    with pytest.raises(BadFabric, match="fabric_service_address"):
+        mptcp_plan(networks(2), hostvars, "h0", ["t0"], ["h0"])
+
+
 def test_filters_tell_a_mistake_as_ansible_does() -> None:
     filters = FilterModule().filters()
     assert set(filters) == {"machine_rails", "mptcp_plan"}
