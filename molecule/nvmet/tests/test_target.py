@@ -47,7 +47,8 @@ def test_io_goes_on_while_everything_beside_it_changes(emptied: Host) -> None:
     first, second = (key(machine) for _ in range(2))
     assert [len(done["plan"]) > 0 for done in steps(machine, description(live, dhchap_key=first))] == [True]
     assert connect(machine, dhchap_secret=first) == ""
-    device = machine.check_output("ls /dev/disk/by-id/nvme-uuid.0b2c1e9e-3a2f-4a5c-9f4e-000000000001")
+    device = "/dev/disk/by-id/nvme-uuid.0b2c1e9e-3a2f-4a5c-9f4e-000000000001"
+    machine.check_output(f"udevadm settle --exit-if-exists={device} && test -b {device}")
     machine.check_output(
         f"systemd-run -q --collect --unit nvmet-io fio --output={FOLDER}/fio.json --name=live --filename={device} "
         "--rw=randwrite --bs=16k --size=32m --time_based --runtime=3600 --verify=crc32c --verify_backlog=64 "
@@ -173,9 +174,9 @@ def test_boot_serves_what_it_can_and_the_rest_when_its_device_appears(forgotten:
     steps(machine, {})
     machine.check_output(f"mv {FOLDER}/late {FOLDER}/away && systemctl restart --no-block nvmeof-mptcp-target")
     enabled = f"cat {NVMET}/subsystems/{NQN}/namespaces/{{}}/enable"
-    until(lambda: machine.run(enabled.format(1)).stdout.strip() == "1", 20)
+    until(lambda: machine.run(enabled.format(1)).stdout.strip() == "1", 60)
     assert machine.check_output(enabled.format(2)) == "0"
     assert machine.check_output(f"ls {NVMET}/ports/4420/subsystems") == NQN, "the first is served meanwhile"
     machine.check_output(f"mv {FOLDER}/away {FOLDER}/late")
-    until(lambda: machine.run(enabled.format(2)).stdout.strip() == "1", 10)
-    until(lambda: machine.run("systemctl is-active nvmeof-mptcp-target").stdout.strip() == "active", 10)
+    until(lambda: machine.run(enabled.format(2)).stdout.strip() == "1", 30)
+    until(lambda: machine.run("systemctl is-active nvmeof-mptcp-target").stdout.strip() == "active", 30)
