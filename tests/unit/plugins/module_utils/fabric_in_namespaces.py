@@ -164,6 +164,14 @@ class Fabric:
         """Bring a machine to its plan."""
         return self.python(where, CONVERGE, str(self.folder / where), json.dumps(self.plan(where)))
 
+    def wait_until_as_planned(self, where: str, longest: float = 15.0) -> None:
+        """Look, and change nothing, until a machine is as planned."""
+        ends = time.monotonic() + longest
+        while left := self.python(where, CONVERGE, str(self.folder / where), json.dumps(self.plan(where)), "check")[
+            "plan"
+        ]:
+            assert time.monotonic() < ends, left
+
     def start(self, where: str, program: str, *words: str) -> IO[str]:
         """Start a program that runs until the end; what it prints after its first line."""
         process = subprocess.Popen(

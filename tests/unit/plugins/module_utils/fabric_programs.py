@@ -9,10 +9,10 @@ folder, plan = sys.argv[1], json.loads(sys.argv[2])
 for function in (_state.load, _state.save, _state.would_save, _state.owned, _state.own):
     function.__defaults__ = (folder,)
 _state.lock.__wrapped__.__defaults__ = (folder + "/lock", 5.0)
-print(json.dumps(_mptcp_converge.converge(plan)))
+print(json.dumps(_mptcp_converge.converge(plan, check=sys.argv[3:] == ["check"])))
 """
 WATCH = CONVERGE.replace(
-    "print(json.dumps(_mptcp_converge.converge(plan)))",
+    CONVERGE.splitlines()[-1],
     """
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_guard, _mptcp_watch
 # How often it looks when nothing is told.
