@@ -44,7 +44,7 @@ def reboot(*machines: Host) -> None:
     before = [boot_id(machine) for machine in machines]
     for machine in machines:
         # Not systemctl reboot itself, which may end the connection before ssh has the answer.
-        machine.check_output("systemd-run --on-active=1 systemctl reboot")
+        machine.check_output("systemd-run --on-active=1 --timer-property=AccuracySec=100ms systemctl reboot")
 
     def all_answer() -> bool:
         """every machine answers ssh after its reboot"""
