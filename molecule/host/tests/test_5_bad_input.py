@@ -9,7 +9,8 @@ import os
 import subprocess
 
 import pytest
-from conftest import VOLUMES, controllers, everything_is_there, until
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import generate
+from conftest import NVMET, PREFIX, VOLUMES, Extra, controllers, everything_is_there, until
 from machines import LAB_DIR, ROOT
 from testinfra.host import Host
 
@@ -48,6 +49,45 @@ def test_a_mistake_is_told_and_costs_nothing(variables: dict, words: list[str], 
     assert "hunter2" not in result.stdout
     assert controllers(initiator) == before
     assert set(VOLUMES.values()) <= {nqn for _address, nqn, _kind in before}
+
+
+def test_each_refusal_has_its_reason_and_the_other_connections_are_made(
+    targets: dict[str, Host], initiator: Host
+) -> None:
+    extra = Extra(targets, "target1", 8)
+    allowed, keyed, keyless = (f"{PREFIX}:{word}" for word in ("allowed", "keyed", "keyless"))
+    secret = generate()
+    extra.make(initiator)
+    extra.forbid()
+    for nqn in (allowed, keyed, keyless):
+        extra.target.check_output(f"mkdir {NVMET}/hosts/{nqn} && ln -s {NVMET}/hosts/{nqn} {extra.path}/allowed_hosts/")
+    for nqn in (keyed, keyless):
+        extra.target.check_output(f"printf %s {generate()} > {NVMET}/hosts/{nqn}/dhchap_key")
+    extra.serve()
+    refused = {
+        "does not allow this host": {"subsysnqn": extra.nqn},
+        "rejected the authentication": {"subsysnqn": extra.nqn, "hostnqn": keyed, "dhchap_secret": secret},
+        "wants authentication": {"subsysnqn": extra.nqn, "hostnqn": keyless},
+        "serves no such subsystem": {"subsysnqn": f"{PREFIX}:nowhere"},
+        "nothing listens there": {"subsysnqn": extra.nqn, "trsvcid": "4429"},
+        "no-such-target.invalid": {"subsysnqn": extra.nqn, "traddr": "no-such-target.invalid"},
+    }
+    right = {**GOOD, "subsysnqn": extra.nqn, "hostnqn": allowed}
+    before = controllers(initiator)
+    try:
+        result = hosts(
+            nvme_host_timeout=2, nvme_host_connections=[*({**GOOD, **one} for one in refused.values()), right]
+        )
+        assert result.returncode != 0
+        assert [words for words in refused if words not in result.stdout] == []
+        assert secret not in result.stdout
+        assert controllers(initiator) == sorted([*before, (extra.address, extra.nqn, "io")])
+        # What was right stays until it is described no more.
+        assert hosts().returncode == 0
+        assert controllers(initiator) == before
+    finally:
+        extra.destroy()
+        extra.target.check_output(f"rmdir {NVMET}/hosts/{allowed} {NVMET}/hosts/{keyed} {NVMET}/hosts/{keyless}")
 
 
 def test_the_description_that_was_right_is_still_the_one(initiator: Host) -> None:
