@@ -21,6 +21,10 @@ FILE = "keys"
 _SECRETS = tuple(option.name for option in OPTIONS if option.secret)
 
 
+def file(config_dir: str) -> str:
+    return os.path.join(config_dir, f"{SLICE}.json")
+
+
 class Saving:
     """What saving a description takes, in two steps: the secrets before the kernel has them, the rest once it has all.
 
@@ -95,9 +99,22 @@ def restored(saved: Mapping[str, Any], config_dir: str) -> dict[str, Any]:
 
 
 def load(config_dir: str) -> dict[str, Any] | None:
-    """The saved description as restored() gives it, or None when none was ever applied."""
+    """The saved description as restored() gives it, or None when none was ever applied. Raises Damaged."""
     saved = _state.load(SLICE, config_dir)
-    return restored(saved, config_dir) if saved is not None else None
+    if saved is None:
+        return None
+    if not _fits(saved):
+        raise _state.damaged(file(config_dir))
+    return restored(saved, config_dir)
+
+
+def _fits(saved: Mapping[str, Any]) -> bool:
+    """Whether lists and texts are where we write them; what an entry says is judged as what a playbook says."""
+    lists = [saved.get("connections"), saved.get("discovery", []), saved.get("discovered", [])]
+    return all(isinstance(text, str) for text in (saved.get("hostnqn"), saved.get("hostid", ""))) and all(
+        isinstance(one, list) and all(isinstance(entry, dict) and isinstance(entry.get(FILE, ""), str) for entry in one)
+        for one in lists
+    )
 
 
 def _entries(description: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -6,14 +6,18 @@ from __future__ import annotations
 
 import collections
 import errno
+import json
+import os
+import re
 import shutil
 import time
+from pathlib import Path
 from typing import Callable
 
 import nvme_tree
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_converge as converging
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_boot, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_boot, _node, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._uevents import LOST
 from emulated_fabrics import (
     CONNECTION,
@@ -213,3 +217,58 @@ def test_the_boot_waits_for_a_dead_target_no_longer_than_it_says(
 
     service.run(waits)
     assert service.readies == 1
+
+
+UNIT = Path(__file__).parents[4] / "roles/nvme_host/files/nvmeof-mptcp-host.service"
+DAMAGES = {
+    "{": "is not valid JSON",
+    "[]": "does not hold what this collection wrote",
+    "{}": "does not hold what this collection wrote",
+    json.dumps({"connections": "x", "hostnqn": nvme_tree.HOSTNQN}): "does not hold what this collection wrote",
+    json.dumps({"connections": [], "hostnqn": nvme_tree.HOSTNQN, "hostid": "x"}): "hostid is 'x'; it must be a UUID",
+    json.dumps({"connections": [], "hostnqn": "x"}): "hostnqn",
+    json.dumps({"connections": [], "hostnqn": ""}): "hostnqn is not set",
+}
+
+
+@pytest.mark.parametrize(("content", "why"), DAMAGES.items())
+def test_what_no_start_heals_ends_the_service_once_with_one_line(
+    service: Service, capsys: pytest.CaptureFixture[str], content: str, why: str
+) -> None:
+    path = service.kernel.root / "etc/host.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    status = _node.main(["converge", "host"])
+    assert status == os.EX_CONFIG
+    assert f"RestartPreventExitStatus={status}\n" in UNIT.read_text()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(path) in line
+    assert why in line
+    assert "run the playbook again" in line
+
+
+def test_what_another_start_can_heal_has_another_status(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(service.kernel, description())
+
+    def fails(*_given: object, **_named: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_host_boot, "converge", fails)
+    assert _node.main(["converge", "host"]) == 1
+
+
+def test_a_controller_of_another_identity_is_waited_for_until_it_goes(service: Service) -> None:
+    kernel = service.kernel
+    run(kernel, description())
+    (identifier,) = (kernel.root / "sys/class/nvme").glob("*/hostid")
+    identifier.write_text("0d0c9a5e-7c0e-4d4c-8f38-2f2a3a3f1a11\n")
+
+    def goes() -> list:
+        shutil.rmtree(identifier.parent)
+        return ["nvme0 was removed"]
+
+    told = service.run(nothing, goes)
+    assert [re.sub("/.*", "", line) for line in told if line.startswith("waiting")] == [told[0]]
+    assert "the kernel allows one for a name" in told[0]
+    assert told[-1] == "1 connection(s) as described"
+    assert service.waits == [2.0, 3.0, None]
