@@ -116,7 +116,9 @@ def converge(
             after = shape_after(now.want, before, steps.foreseen)
             told = (now.followed.notes(), now.awaited(nvme))
             return Outcome(operations, steps.foreseen, before, after, nvme, saving.is_needed(), *told)
-        return _Run(now, connector(timeout), nvme).apply(identity, steps, before, saving)
+        asking = connector(timeout)
+        asking.others = now.expected
+        return _Run(now, asking, nvme).apply(identity, steps, before, saving)
 
 
 @dataclass
@@ -136,6 +138,7 @@ class _Run:
         # What is ours is written ahead: a killed run neither forgets nor adopts anything.
         now.own(ahead=True)
         saving.write_keys()
+        saving.expect()
         self.done += apply(identity, explain, _host_identity.write)
         for count in itertools.count():
             if not steps.operations:

@@ -31,13 +31,15 @@ class Round:
     """One run of converging: what the description declares, looked at again whenever something was connected.
 
     want: all that is to be there, as of the last plan. followed: what the logs had to do with it. made: the connections
-    that this run made, by name, with all their options.
+    that this run made, by name, with all their options. expected: secrets that targets may have besides the saved ones.
     """
 
     def __init__(
         self, description: Mapping[str, Any], who: _host_identity.Identity, nvme: Nvme, last: Collection[str]
     ) -> None:
         self._description, self._last = description, last
+        # Only what was saved can have any: what a playbook says has to be so.
+        self.expected: Sequence[Mapping[str, Any]] = description.get(keeping.EXPECTED) or ()
         discovery = _discovery_options.controllers(description)
         connections = usable([*description["connections"], *discovery])
         self._names = Names(connections, [one.traddr for one in nvme.controllers])
@@ -104,6 +106,7 @@ class Round:
             "discovered": [_discovery_options.discovered(self._description)],
             "gone": self._description.get("gone") or _discovery_options.GONE[0],
             "discovery_interval": self._description.get("discovery_interval") or 0,
+            **({keeping.EXPECTED: list(self.expected)} if self.expected else {}),
         }
 
     def _known(self, nvme: Nvme) -> Nvme:

@@ -17,7 +17,8 @@ from typing import Callable
 import nvme_tree
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_converge as converging
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_boot, _node, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved, _host_boot, _node, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import generate
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._uevents import LOST
 from emulated_fabrics import (
     CONNECTION,
@@ -272,3 +273,85 @@ def test_a_controller_of_another_identity_is_waited_for_until_it_goes(service: S
     assert "the kernel allows one for a name" in told[0]
     assert told[-1] == "1 connection(s) as described"
     assert service.waits == [2.0, 3.0, None]
+
+
+OLD, NEW, OTHER = (generate() for _ in range(3))
+
+
+def rotating(secret: str, *addresses: str) -> dict:
+    return description(*({**CONNECTION, "traddr": one, "dhchap_secret": secret} for one in addresses))
+
+
+def reboots(kernel: Kernel) -> None:
+    shutil.rmtree(kernel.root / "sys")
+    kernel.asked.clear()
+
+
+def test_after_a_rotation_that_reached_some_targets_a_reboot_finds_all_of_them(service: Service) -> None:
+    kernel = service.kernel
+    kernel.keys = {"192.0.2.1": OLD, "192.0.2.2": OLD}
+    run(kernel, rotating(OLD, *kernel.keys))
+    assert _connections_saved.expect([{"dhchap_secret": NEW}], _state.CONFIG_DIR)
+    assert not _connections_saved.expect([{"dhchap_secret": NEW}], _state.CONFIG_DIR)
+    assert "DHHC" not in (kernel.root / "etc/host.json").read_text()
+    kernel.keys["192.0.2.1"] = NEW
+    for _boot in range(2):
+        reboots(kernel)
+        told = service.run(nothing)
+        assert told[-1] == "2 connection(s) as described"
+        assert "DHHC" not in " ".join(told)
+        assert len(names()) == 2
+    kernel.keys["192.0.2.2"] = NEW
+    run(kernel, rotating(NEW, *kernel.keys))
+    assert "expected" not in _state.load("host")
+    (file,) = (kernel.root / "etc/keys/host").iterdir()
+    assert json.loads(file.read_text()) == {"dhchap_secret": NEW}
+    assert not run(kernel, rotating(NEW, *kernel.keys)).changed
+
+
+def test_a_run_that_ends_halfway_leaves_a_host_that_finds_targets_with_either_key(service: Service) -> None:
+    kernel = service.kernel
+    run(kernel, rotating(OLD, "192.0.2.1", "192.0.2.2"))
+    # The second target is away, although it has the new key already.
+    kernel.refuse["192.0.2.2"] = errno.ETIMEDOUT
+    shutil.rmtree(kernel.root / "sys/class/nvme/nvme1")
+    with pytest.raises(converging.NotConverged):
+        run(kernel, rotating(NEW, "192.0.2.1", "192.0.2.2"))
+    kernel.keys, kernel.refuse = {"192.0.2.1": NEW, "192.0.2.2": NEW}, {}
+    reboots(kernel)
+    service.run(nothing)
+    assert len(names()) == 2
+
+
+def test_what_discovery_logs_name_is_found_with_either_key(service: Service) -> None:
+    kernel = service.kernel
+    kernel.logs["192.0.2.1"] = [entry(), entry("nqn.2026-11.org.example:vol9", "192.0.2.2")]
+    run(kernel, discovering("192.0.2.1", discovered={"dhchap_secret": OLD}))
+    _connections_saved.expect([{"dhchap_secret": NEW}], _state.CONFIG_DIR)
+    _connections_saved.expect([{"dhchap_secret": OTHER}], _state.CONFIG_DIR)
+    kernel.keys = {"192.0.2.2": OTHER}
+    reboots(kernel)
+    service.run(nothing)
+    assert len(names()) == 3
+
+
+def test_a_target_with_a_key_that_nobody_knows_is_told_with_the_first_refusal(service: Service) -> None:
+    kernel = service.kernel
+    run(kernel, rotating(OLD, "192.0.2.1"))
+    _connections_saved.expect([{"dhchap_secret": NEW}], _state.CONFIG_DIR)
+    kernel.keys = {"192.0.2.1": OTHER}
+    reboots(kernel)
+    told = service.run(nothing)
+    assert [line for line in told if line.startswith("waiting")] == [told[0]]
+    assert "the target rejected the authentication" in told[0]
+    assert [OLD in kernel.asked[0], NEW in kernel.asked[1]] == [True, True]
+
+
+def test_a_playbook_s_own_secret_has_to_be_right(service: Service) -> None:
+    kernel = service.kernel
+    run(kernel, rotating(OLD, "192.0.2.1"))
+    _connections_saved.expect([{"dhchap_secret": NEW}], _state.CONFIG_DIR)
+    kernel.keys = {"192.0.2.1": NEW}
+    reboots(kernel)
+    with pytest.raises(converging.NotConverged, match="rejected the authentication"):
+        run(kernel, rotating(OLD, "192.0.2.1"))
