@@ -77,12 +77,16 @@ class Outcome:
         return bool(self.operations) or self.saved
 
 
-def look() -> Nvme:
-    """The kernel's controllers now, each with the transport that it really uses."""
+def look(declared: Collection[str] = ()) -> Nvme:
+    """The kernel's controllers now, each with the transport that it really uses. declared: names of connections."""
     nvme = read()
     if not any(one.sysfs_transport == "tcp" for one in nvme.controllers):
         return nvme
-    return recognise(nvme, [(one.remote, str(one.remote_port)) for one in _sock_diag.connections()])
+    return recognise(
+        nvme,
+        [(one.remote, str(one.remote_port)) for one in _sock_diag.connections()],
+        {*_state.owned(keeping.SLICE), *declared},
+    )
 
 
 def converge(
@@ -106,6 +110,7 @@ def converge(
         who = _host_identity.resolve(description.get("hostnqn", ""), description.get("hostid", ""), found, nvme)
         now = Round(description, who, nvme, last)
         identity = _host_identity.plan(who, found)
+        nvme = recognise(nvme, [], now.want.connections)
         steps = now.plan(nvme)
         before = shape(nvme, found.hostnqn, now.want)
         if steps.refusals or (check and now.want.failed):
@@ -196,5 +201,5 @@ class _Run:
 
     def _look(self) -> Plan:
         # The last look is what the run returns: reading every controller costs as much as a connect.
-        self.nvme = look()
+        self.nvme = look(self.now.want.connections)
         return self.now.plan(self.nvme)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import errno
 import json
@@ -21,11 +22,14 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _connections_round,
     _connections_saved,
     _nvme_connect,
+    _sock_diag,
     _state,
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_converge as converging
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
 from emulated_fabrics import CONNECTION, SECRET, Kernel, description, run, state
+
+WHO = f",hostnqn={nvme_tree.HOSTNQN},hostid={nvme_tree.HOSTID}"
 
 
 def test_connect_again_and_disconnect(kernel: Kernel, tmp_path: Path) -> None:
@@ -363,3 +367,28 @@ def test_a_transport_without_its_module_does_not_keep_back_the_others(kernel: Ke
     assert "Module nvme-rdma not found. The role nvme_kernel brings the kernel's modules" in caught.value.errors[0]
     assert [one.traddr for one in converging.look().controllers] == ["192.0.2.1"]
     assert _state.load("host") is None
+
+
+@pytest.mark.parametrize("earlier", ["ours", "made by others"])
+def test_a_controller_without_sockets_is_not_made_again_where_sysfs_says_tcp(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, earlier: str
+) -> None:
+    sockets = [argparse.Namespace(remote="192.0.2.1", remote_port=4420)]
+    monkeypatch.setattr(_sock_diag, "connections", lambda: sockets)
+    if earlier == "ours":
+        run(kernel, description())
+    else:
+        kernel.connect(f"transport=mptcp,traddr=192.0.2.1,trsvcid=4420,nqn={nvme_tree.NQN}{WHO}")
+    nvme_tree.write(kernel.root / "sys/class/nvme/nvme0", transport="tcp")
+    assert not [one for one in run(kernel, description()).operations if one.path == "/dev/nvme-fabrics"]
+    nvme_tree.write(kernel.root / "sys/class/nvme/nvme0", state="connecting")
+    sockets.clear()
+    if earlier != "ours":
+        shutil.rmtree(kernel.root / "own")
+        shutil.rmtree(kernel.root / "etc")
+    for check in (True, False):
+        done = run(kernel, description(), check=check)
+        assert [one for one in done.operations if "nvme-fabrics" in one.path] == []
+    assert len(kernel.asked) == 1
+    gone = run(kernel, {**description(), "connections": []})
+    assert gone.disconnects == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}"]
