@@ -141,7 +141,7 @@ class _Run:
     ) -> Outcome:
         now = self.now
         # What is ours is written ahead: a killed run neither forgets nor adopts anything.
-        now.own(ahead=True)
+        now.own()
         saving.write_keys()
         saving.expect()
         self.done += apply(identity, explain, _host_identity.write)
@@ -157,7 +157,7 @@ class _Run:
         failed = [*wanted.failed, *(one.text() for one in failures), *steps.refusals]
         if failed:
             raise NotConverged(failed, self.done, {one.name for one in failures}, now.followed.notes())
-        now.own(ahead=False)
+        now.own(self.nvme)
         after, told = shape(self.nvme, wanted.hostnqn, wanted), (now.followed.notes(), now.awaited(self.nvme))
         return Outcome(self.done, self.disconnects, before, after, self.nvme, saving.commit(), *told)
 
@@ -181,7 +181,7 @@ class _Run:
         return again
 
     def _perform(self, operations: Sequence[Operation]) -> None:
-        self.now.own(ahead=True)
+        self.now.own()
         done = perform(operations, self.connector)
         self.done += done
         self.now.made.update({one.about: self.now.want.connections[one.about] for one in done if is_connect(one)})

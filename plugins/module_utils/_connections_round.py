@@ -93,10 +93,13 @@ class Round:
         unread = [f"{name}: its discovery log" for name in sorted(live & set(self.followed.unread))]
         return [*unread, *(f"{name}: to be unused" for name in sorted(self.followed.used))]
 
-    def own(self, ahead: bool) -> None:
+    def own(self, after: Nvme | None = None) -> None:
         """Write down what is ours: ahead of a change all that was and will be, after it what is."""
+        # What the policy left stays ours, for a run with another one.
+        left = set(self.found(after)) - set(self.want.connections) if after else None
         for kept, names in ((keeping.SLICE, set(self.want.connections)), (NAMED, self.followed.named)):
-            _state.own(kept, sorted({*_state.owned(kept), *names} if ahead else names))
+            before = set(_state.owned(kept))
+            _state.own(kept, sorted(names | (before if left is None else before & left)))
 
     def saved(self) -> dict[str, Any]:
         """What boot converges to; what logs name is not part of it."""

@@ -293,7 +293,7 @@ options:
     description:
       - Which controllers that are not declared are disconnected.
       - V(owned) are those of an earlier description; V(all) are all of this host NQN but discovery controllers; V(none)
-        are none.
+        are none, and those of an earlier description stay what V(owned) disconnects in a later run.
     type: str
     choices: [owned, all, none]
     default: owned

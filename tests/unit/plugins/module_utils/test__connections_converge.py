@@ -27,7 +27,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_converge as converging
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
-from emulated_fabrics import CONNECTION, SECRET, Kernel, description, run, state
+from emulated_fabrics import CONNECTION, SECRET, Kernel, description, discovering, entry, run, state
 
 WHO = f",hostnqn={nvme_tree.HOSTNQN},hostid={nvme_tree.HOSTID}"
 
@@ -392,3 +392,34 @@ def test_a_controller_without_sockets_is_not_made_again_where_sysfs_says_tcp(
     assert len(kernel.asked) == 1
     gone = run(kernel, {**description(), "connections": []})
     assert gone.disconnects == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}"]
+
+
+@pytest.mark.parametrize("prune", ["none", "all"])
+def test_what_a_policy_leaves_stays_ours_and_what_others_made_does_not_become_it(kernel: Kernel, prune: str) -> None:
+    other = {**CONNECTION, "traddr": "192.0.2.2", "hostnqn": "nqn.2026-11.org.example:h2"}
+    run(kernel, description(CONNECTION, other))
+    kernel.connect(f"transport=mptcp,traddr=192.0.2.3,trsvcid=4420,nqn={nvme_tree.NQN},hostnqn=nqn.x,hostid=x")
+    run(kernel, description(CONNECTION, prune=prune))
+    assert len(converging.look().controllers) == 3
+    done = run(kernel, description(CONNECTION))
+    assert done.disconnects == [f"mptcp 192.0.2.2:4420 {nvme_tree.NQN} hostnqn=nqn.2026-11.org.example:h2"]
+    assert _state.owned("host") == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}"]
+
+
+def test_what_is_left_and_then_goes_by_itself_is_ours_no_more(kernel: Kernel) -> None:
+    run(kernel, description(CONNECTION, {**CONNECTION, "traddr": "192.0.2.2"}))
+    run(kernel, description(CONNECTION, prune="none"))
+    assert len(_state.owned("host")) == 2
+    shutil.rmtree(kernel.root / "sys/class/nvme/nvme1")
+    run(kernel, description(CONNECTION, prune="none"))
+    assert _state.owned("host") == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}"]
+
+
+def test_what_a_log_named_stays_ours_without_pruning(kernel: Kernel) -> None:
+    kernel.logs["192.0.2.1"] = [entry()]
+    run(kernel, discovering("192.0.2.1"))
+    run(kernel, {**description(prune="none"), "connections": []})
+    assert len(converging.look().controllers) == 2
+    done = run(kernel, {**description(), "connections": []})
+    assert len(done.disconnects) == 2
+    assert _state.owned("host") == _state.owned(_connections_round.NAMED) == []
