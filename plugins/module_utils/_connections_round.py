@@ -15,7 +15,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_s
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _discovery, _discovery_options, _host_identity, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_desired import desired, usable
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import Plan, index, plan
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_users import users
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_users import members, users
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery import Followed
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_log import Entry
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DISCOVERY_NQN, name_of, normalise
@@ -66,9 +66,10 @@ class Round:
     def plan(self, nvme: Nvme) -> Plan:
         """Follow the logs and plan."""
         nvme = self._known(nvme)
+        using = functools.lru_cache(maxsize=None)(functools.partial(_using, nvme))
         found, before = index(nvme, self.want.hostnqn), self.followed.gone
         self.followed = _discovery.follow(
-            self._description, self._declared.connections, found, _state.owned(NAMED), self._read, users
+            self._description, self._declared.connections, found, _state.owned(NAMED), self._read, using
         )
         # What this run has disconnected is in no reading any more, and still to be told.
         earlier = {name: what for name, what in before.items() if name not in self.followed.named}
@@ -76,9 +77,8 @@ class Round:
         wanted = {**self._declared.connections, **self.followed.connections}
         order = sorted(wanted, key=lambda name: name in self._last)
         self.want = replace(self._declared, connections={name: wanted[name] for name in order})
-        cached = functools.lru_cache(maxsize=None)(users)
         previous = {**self._previous(), **self.made}
-        steps = plan(self.want, nvme, _state.owned(keeping.SLICE), previous, cached, _loaded, secret)
+        steps = plan(self.want, nvme, _state.owned(keeping.SLICE), previous, using, _loaded, secret)
         # A discovery controller has no namespaces to spread I/O over.
         steps.operations = [one for one in steps.operations if one.about != DISCOVERY_NQN]
         return steps
@@ -144,6 +144,12 @@ class Round:
                 who = {key: connection[key] for key in _discovery.WHO if key in connection}
                 out.setdefault(name, normalise({**_discovery_options.discovered(saved), **who}))
         return out
+
+
+def _using(nvme: Nvme, device: str) -> list[str]:
+    """Who uses a namespace. What is written on it counts too: LVM or md that is not running now may need it next."""
+    reached = any(one.reaches(device) for one in nvme.controllers)
+    return users(device) or (members(device) if reached else [])
 
 
 def _loaded(module: str) -> bool:

@@ -104,7 +104,7 @@ def follow(
                 waiting.append((other, connection, depth + 1))
         if not waiting and out.unread:
             waiting = _referred(out, seen, roots, places, {one: found[one] for one in earlier if one in found})
-    _gone(out, description.get("gone") or GONE[0], declared, found, earlier, users)
+    _gone(out, description, declared, found, earlier, users)
     return out
 
 
@@ -190,19 +190,21 @@ def _why_not(entry: Entry, discovery: Connection) -> list[str]:
 
 def _gone(
     out: Followed,
-    policy: str,
+    description: Mapping[str, Any],
     declared: Mapping[str, Connection],
     found: Mapping[str, Controller],
     earlier: Sequence[str],
     users: Callable[[str], list[str]],
 ) -> None:
     """Decide on every connection that a log gave once and none gives now, nor the description."""
+    policy, allowed = description.get("gone") or GONE[0], description.get("allow_disruption") or ()
     places = _places(declared)
     for name in earlier:
         controller = found.get(name)
         if controller is None or name in declared or name in out.named or _place(_who(controller)) in places:
             continue
-        stays = _stays(controller, policy, bool(out.unread), users)
+        asked = users if controller.subsysnqn not in allowed else lambda _device: []
+        stays = _stays(controller, policy, bool(out.unread), asked)
         if stays:
             out.connections[name] = _who(controller)
             out.named.add(name)

@@ -15,7 +15,7 @@ description:
     used namespace keeps another live path.
   - A namespace that is used never loses its last live path, unless its subsystem is listed in O(allow_disruption). Used
     is what is mounted, open, swapped on, held by device-mapper, md, a pool or a container, behind a loop device or
-    served by nvmet.
+    served by nvmet, and what is by its contents a part of LVM, md or a pool, also while that is not running.
   - A connection that is wrong or cannot be made does not keep the others from being made; the module fails at the end
     and names each with the kernel's reason. Nothing is disconnected then.
   - After a success the description is saved to C(/etc/nvmeof-mptcp/host.json), which the unit C(nvmeof-mptcp-host)

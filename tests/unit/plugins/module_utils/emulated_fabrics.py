@@ -50,6 +50,8 @@ class Kernel:
         #: What the discovery controller of an address has in its log; OSError to refuse it.
         self.logs: dict[str, list[Entry] | OSError] = {}
         self.used: dict[str, list[str]] = {}
+        #: What is on a device that answers.
+        self.carried: dict[str, list[str]] = {}
         #: The key that the target at an address has of this host; what is not here asks for none.
         self.keys: dict[str, str] = {}
 
@@ -146,6 +148,7 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     found = Kernel(tmp_path)
     monkeypatch.setattr(converging, "read", functools.partial(_nvme_sysfs.read, root))
     monkeypatch.setattr(rounds, "users", lambda device: found.used.get(device, []))
+    monkeypatch.setattr(rounds, "members", lambda device: found.carried.get(device, []))
     monkeypatch.setattr(_discovery, "kernel_log", found.discovery_log)
     monkeypatch.setattr(rounds, "Names", functools.partial(_host_names.Names, lookup=found.resolve))
     monkeypatch.setattr(rounds, "_loaded", lambda module: True)

@@ -423,3 +423,37 @@ def test_what_a_log_named_stays_ours_without_pruning(kernel: Kernel) -> None:
     done = run(kernel, {**description(), "connections": []})
     assert len(done.disconnects) == 2
     assert _state.owned("host") == _state.owned(_connections_round.NAMED) == []
+
+
+def test_what_is_written_on_a_namespace_counts_as_use_while_a_path_is_live(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(kernel, description(CONNECTION, {**CONNECTION, "traddr": "192.0.2.2"}))
+    kernel.carried["nvme0n1"] = ["carrying an LVM physical volume (nvme0n1)"]
+    run(kernel, description(CONNECTION))
+    with pytest.raises(
+        converging.NotConverged, match="last live path: /dev/nvme0n1 is carrying an LVM physical volume"
+    ):
+        run(kernel, {**description(), "connections": []})
+    (state_file,) = (kernel.root / "sys/class/nvme").glob("*/state")
+    state_file.write_text("connecting\n")
+    monkeypatch.setattr(_connections_round, "members", lambda device: pytest.fail("a read from a dead path would hang"))
+    run(kernel, {**description(), "connections": []})
+    assert converging.look().controllers == ()
+
+
+def test_what_is_written_on_a_namespace_goes_when_its_subsystem_is_named(kernel: Kernel) -> None:
+    run(kernel, description())
+    kernel.carried["nvme0n1"] = ["carrying the superblock of an md array (nvme0n1)"]
+    assert run(kernel, {**description(allow_disruption=[nvme_tree.NQN]), "connections": []}).disconnects
+
+
+def test_what_left_the_logs_stays_for_what_is_written_on_it_unless_it_is_named(kernel: Kernel) -> None:
+    kernel.logs["192.0.2.1"] = [entry()]
+    run(kernel, discovering("192.0.2.1", gone="disconnect"))
+    kernel.logs["192.0.2.1"] = []
+    kernel.carried["nvme1n1"] = ["carrying an LVM physical volume (nvme1n1)"]
+    (note,) = run(kernel, discovering("192.0.2.1", gone="disconnect")).notes
+    assert "kept as long as it is used: /dev/nvme1n1 is carrying an LVM physical volume" in note
+    done = run(kernel, discovering("192.0.2.1", gone="disconnect", allow_disruption=[nvme_tree.NQN]))
+    assert done.disconnects == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}"]
