@@ -69,7 +69,7 @@ class Round:
         using = functools.lru_cache(maxsize=None)(functools.partial(_using, nvme))
         found, before = index(nvme, self.want.hostnqn), self.followed.gone
         self.followed = _discovery.follow(
-            self._description, self._declared.connections, found, _state.owned(NAMED), self._read, using
+            self._description, self._declared.connections, found, _state.owned(NAMED), self._read, using, self._last
         )
         # What this run has disconnected is in no reading any more, and still to be told.
         earlier = {name: what for name, what in before.items() if name not in self.followed.named}

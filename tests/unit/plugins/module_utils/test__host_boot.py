@@ -18,7 +18,9 @@ import nvme_tree
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_converge as converging
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved, _host_boot, _node, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_round import NAMED
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import generate
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DISCOVERY_NQN
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._uevents import LOST
 from emulated_fabrics import (
     CONNECTION,
@@ -26,6 +28,7 @@ from emulated_fabrics import (
     description,
     discovering,
     entry,
+    referral,
     run,
 )
 
@@ -355,3 +358,83 @@ def test_a_playbook_s_own_secret_has_to_be_right(service: Service) -> None:
     reboots(kernel)
     with pytest.raises(converging.NotConverged, match="rejected the authentication"):
         run(kernel, rotating(OLD, "192.0.2.1"))
+
+
+def two_targets(kernel: Kernel, policy: str = "keep") -> None:
+    """The declared address refers to the second target, and each serves a subsystem."""
+    kernel.logs["192.0.2.1"] = [entry(), referral("192.0.2.2")]
+    kernel.logs["192.0.2.2"] = [entry(SECOND, "192.0.2.2")]
+    run(kernel, discovering("192.0.2.1", gone=policy, discovered={"ctrl_loss_tmo": -1}))
+
+
+SECOND = "nqn.2026-11.org.example:vol2"
+
+
+def test_a_boot_without_the_discovery_address_finds_the_targets_that_live(service: Service) -> None:
+    kernel = service.kernel
+    two_targets(kernel)
+    reboots(kernel)
+    kernel.refuse["192.0.2.1"] = errno.ETIMEDOUT
+
+    def named() -> list:
+        # First the address is asked.
+        assert names() == []
+        assert not [asked for asked in kernel.asked if "192.0.2.2" in asked]
+        return []
+
+    def found() -> list:
+        assert names() == sorted([DISCOVERY_NQN, SECOND])
+        assert all("ctrl_loss_tmo=-1" in asked for asked in kernel.asked)
+        # What is added there is found as well, for its log is read.
+        kernel.logs["192.0.2.2"].append(entry("nqn.2026-11.org.example:vol3", "192.0.2.2"))
+        return ["nvme0 says that its discovery log has changed"]
+
+    def added() -> list:
+        assert "nqn.2026-11.org.example:vol3" in names()
+        kernel.refuse.clear()
+        return []
+
+    told = service.run(named, found, added, nothing)
+    assert len(names()) == 5
+    wanted = [line for line in told if line.endswith("is wanted as a discovery log named it last")]
+    assert wanted == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN} is wanted as a discovery log named it last"]
+    assert told[-1] == "5 connection(s) as described"
+    assert service.waits[-1] is None
+
+
+def test_what_a_log_does_not_name_any_more_is_not_connected_by_a_boot_that_can_read_it(service: Service) -> None:
+    kernel = service.kernel
+    two_targets(kernel)
+    reboots(kernel)
+    kernel.logs["192.0.2.1"] = [entry()]
+    told = service.run(nothing)
+    assert not [asked for asked in kernel.asked if "192.0.2.2" in asked]
+    assert told[-1] == "2 connection(s) as described"
+    assert _state.owned(NAMED) == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}"]
+
+
+def test_what_was_remembered_in_vain_is_forgotten_once_the_address_answers(service: Service) -> None:
+    kernel = service.kernel
+    two_targets(kernel)
+    reboots(kernel)
+    kernel.refuse = {"192.0.2.1": errno.ETIMEDOUT, "192.0.2.2": errno.ECONNREFUSED}
+
+    def answers() -> list:
+        kernel.logs["192.0.2.1"] = [entry()]
+        del kernel.refuse["192.0.2.1"]
+        return []
+
+    told = service.run(nothing, answers, nothing)
+    assert names() == sorted([DISCOVERY_NQN, nvme_tree.NQN])
+    assert told[-1] == "2 connection(s) as described"
+    assert _state.owned(NAMED) == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}"]
+
+
+def test_a_playbook_connects_nothing_from_memory(service: Service) -> None:
+    kernel = service.kernel
+    two_targets(kernel)
+    reboots(kernel)
+    kernel.refuse["192.0.2.1"] = errno.ETIMEDOUT
+    with pytest.raises(converging.NotConverged):
+        run(kernel, discovering("192.0.2.1", discovered={"ctrl_loss_tmo": -1}))
+    assert names() == []
