@@ -13,13 +13,14 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _mptcp_actual,
     _mptcp_description,
     _mptcp_plan,
+    _mptcp_saved,
     _state,
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_locate import locate
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_rails import without
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_saved import SLICE
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, Refused, apply
 
-SLICE = "mptcp"
 #: The limit that every kernel with MPTCP allows (MPTCP_PM_ADDR_MAX before it was raised to 64).
 _LIMIT_EVERYWHERE = 8
 
@@ -70,7 +71,7 @@ def converge(
     """
     # The file of the lock is created by taking it, and a check writes nothing.
     with contextlib.nullcontext() if check else _state.lock():
-        description = wanted or _state.load(SLICE)
+        description = wanted or _mptcp_saved.load()
         if description is None:
             raise FileNotFoundError(f"nothing was saved as {_state.CONFIG_DIR}/{SLICE}.json: run the role mptcp")
         if wanted:

@@ -12,7 +12,12 @@ from __future__ import annotations
 import time
 from typing import Any, Iterator, Mapping
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_actual, _mptcp_converge, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _mptcp_actual,
+    _mptcp_converge,
+    _mptcp_guard,
+    _mptcp_saved,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_events import Events, Seen
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_guard import Guard
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_locate import locate
@@ -29,6 +34,7 @@ def boot(description: Mapping[str, Any]) -> Iterator[str]:
 
     Raises what converging raises as long as it never succeeded.
     """
+    description = _mptcp_saved.checked(description)
     events = Events()
     _wait_for_nics(description, BOOT_WAIT)
     result = _mptcp_converge.converge(None)
@@ -56,8 +62,10 @@ def boot(description: Mapping[str, Any]) -> Iterator[str]:
 
 def _looked(guard: Guard, seen: Seen) -> Iterator[str]:
     try:
-        yield from guard.look(_state.load(_mptcp_converge.SLICE) or {"endpoints": [], "routes": []}, seen)
+        yield from guard.look(_mptcp_saved.load() or {"endpoints": [], "routes": []}, seen)
     except _mptcp_converge.ERRORS as error:
+        # A damaged file stays so until a playbook runs: not a line every 2 s.
+        guard.wake = guard.wake and _mptcp_guard.SLOW
         yield f"after a look at the connections: {error}"
 
 
