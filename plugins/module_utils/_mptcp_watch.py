@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Note that this module util is PRIVATE to the collection.
-"""Keep the network as it was saved, at boot and whenever a NIC or an address comes or goes, and its connections whole.
+"""Keep the network as it was saved, at boot and after each change of it, and its connections whole.
 
 The kernel deletes a route when the last NIC that it leads over goes down or loses its address, as happens to every rail
 at once when a directly cabled peer reboots, and does not bring it back. Source: rtnetlink(7).
@@ -52,7 +52,7 @@ def boot(description: Mapping[str, Any]) -> Iterator[str]:
                 result, refused = _mptcp_converge.converge(None, silent=guard.silent), ""
             except _mptcp_converge.ERRORS as error:
                 refused = str(error)
-                yield from [] if refused == before else [f"after a change of a NIC: {refused}"]
+                yield from [] if refused == before else [f"after a change of the network: {refused}"]
                 continue
             if result["plan"] or result["missing"] != missing:
                 yield from _lines(result) or ["every rail has its NIC again"]

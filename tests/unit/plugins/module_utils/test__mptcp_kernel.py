@@ -111,6 +111,49 @@ def test_unit_brings_back_what_the_kernel_dropped_with_the_nics(fabric: Fabric) 
         assert connect(fabric, 2) == [ALL] * 2
 
 
+# Says each time that it converges.
+COUNTED = WATCH.replace(
+    'print("ready", flush=True)',
+    """
+converge = _mptcp_converge.converge
+def counted(*arguments, **options):
+    print("converge", flush=True)
+    return converge(*arguments, **options)
+_mptcp_converge.converge = counted
+print("ready", flush=True)""",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "back"),
+    [
+        (
+            "h",
+            "route del 10.10.255.1/32 metric 902",
+            "ip route add 10.10.255.1/32 metric 902 proto 77 via 10.10.1.1 dev r1",
+        ),
+        ("h", "route flush proto 77", "ip route add blackhole 10.10.0.0/24 metric 4294967295 proto 77"),
+        ("t", "rule del priority 7799", "ip rule add from 10.10.255.1/32 prohibit priority 7799 protocol 77"),
+    ],
+)
+def test_what_somebody_deletes_is_back_at_once_and_wakes_the_unit_once(
+    fabric: Fabric, name: str, command: str, back: str
+) -> None:
+    with unit(fabric, name, COUNTED) as journal:
+        fabric.ip(name, command)
+        assert journal.readline() == "converge\n"
+        assert journal.readline().strip() == back
+        fabric.wait_until_as_planned(name)
+        time.sleep(2)
+        fabric.ip(name, "route add 203.0.113.0/24 via 192.0.2.1 proto static", "route del 203.0.113.0/24 proto static")
+        # The next that wakes it, so that there is something to wait for.
+        fabric.ip(name, "link set mgmt mtu 1400", "link set mgmt mtu 1500")
+        said = [journal.readline().strip()]
+        while said[-1] != "converge":
+            said.append(journal.readline().strip())
+        assert all(line.startswith("ip route add") for line in said[:-1]), said
+
+
 def test_data_never_leaves_by_the_management_nic(fabric: Fabric) -> None:
     for name, destinations in (("h", ["10.10.1.1", SERVICE]), ("t", ["10.10.1.101"])):
         for rail in range(RAILS):

@@ -108,7 +108,7 @@ def test_failure_at_boot_fails_the_unit_and_a_later_one_does_not(unit: Unit) -> 
         next(_mptcp_watch.boot(DESCRIPTION))
     unit.answers = [result(), OSError(1, "odd"), result("ip route add x")]
     lines = list(islice(_mptcp_watch.boot(DESCRIPTION), 3))
-    assert lines == ["as described", "after a change of a NIC: [Errno 1] odd", "ip route add x"]
+    assert lines == ["as described", "after a change of the network: [Errno 1] odd", "ip route add x"]
 
 
 def test_failure_of_a_look_is_told_and_does_not_end_the_unit(unit: Unit) -> None:
@@ -139,7 +139,7 @@ def test_refused_change_is_tried_again_without_an_event_and_told_once(unit: Unit
     unit.wait = wait  # type: ignore[method-assign]
     unit.answers = [result(), OSError(1, "odd"), OSError(1, "odd"), result("ip route add x")]
     lines = list(islice(_mptcp_watch.boot(DESCRIPTION), 3))
-    assert lines == ["as described", "after a change of a NIC: [Errno 1] odd", "ip route add x"]
+    assert lines == ["as described", "after a change of the network: [Errno 1] odd", "ip route add x"]
     assert waited == [None, _mptcp_watch.RETRY, _mptcp_watch.RETRY]
 
 
