@@ -49,7 +49,7 @@ def check(description: dict[str, Any]) -> None:
 
 
 def _shaped(name: str, value: Any, shape: Any) -> None:
-    kind = shape if isinstance(shape, type) else type(shape)
+    kind: Any = shape if isinstance(shape, type) else type(shape)
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ValueError(f"{name} is not {_KINDS[kind]}: {value!r}")
     if isinstance(shape, list):
