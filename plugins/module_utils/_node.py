@@ -66,7 +66,7 @@ _DO: dict[str, dict[str, Callable[[Saved], Iterable[str]]]] = {
 def main(arguments: list[str]) -> int:
     """Run `COMMAND SLICE`; 0 when the slice is as it should be, else one line of what is missing.
 
-    The status is 1 then, or 78 (EX_CONFIG) for what no repetition heals: the units do not start again after it.
+    Then 1, or EX_CONFIG of sysexits(3) for a damaged file, after which systemd does not start a unit again.
     """
     parser = argparse.ArgumentParser(prog="nvmeof-mptcp", description="Converge this node to what a playbook saved.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -87,5 +87,5 @@ def main(arguments: list[str]) -> int:
             print(f"{name}: {line}", flush=True)
     except Exception as error:  # the journal gets one line, whatever went wrong
         print(f"{name}: {error}", file=sys.stderr)
-        return os.EX_CONFIG if getattr(error, "permanent", False) else 1
+        return os.EX_CONFIG if isinstance(error, _state.Damaged) else 1
     return 0

@@ -33,9 +33,7 @@ class Busy(Exception):
 
 
 class Damaged(ValueError):
-    """A file of ours that does not hold what we write, or what cannot be done; a repetition finds the same."""
-
-    permanent = True
+    """A file of ours does not hold what we write; only a playbook or a person mends that."""
 
 
 class Unsaved(OSError):
