@@ -19,7 +19,7 @@ _KIB = 1024
 
 def signature(path: str) -> str | None:
     """What the device is a member of by its own contents, or None. Raises OSError where it cannot be read."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         size = os.lseek(handle, 0, os.SEEK_END)
         start = os.pread(handle, 256 * _KIB, 0)

@@ -66,8 +66,7 @@ def converge(
     that an event never brings back what a playbook is just replacing.
     silent: (service address, rail) where a multipath route has no next hop, so that no connection begins there.
     Returns the result of M(nvmeof.mptcp.mptcp_endpoints). A rail without a usable NIC holds up no other; it is named in
-    C(missing). Raises ERRORS; all but OSError, Refused and NotConverged
-    before the first change.
+    C(missing). Raises ERRORS; all but OSError, Refused and NotConverged before the first change.
     """
     # The file of the lock is created by taking it, and a check writes nothing.
     with contextlib.nullcontext() if check else _state.lock():

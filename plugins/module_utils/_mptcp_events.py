@@ -30,6 +30,7 @@ _IPV6_RULE = 1 << (19 - 1)
 _NICS, _ROUTES = _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV6_IFADDR, _RTMGRP_IPV4_ROUTE | _RTMGRP_IPV6_ROUTE
 _GROUPS = _NICS | _ROUTES | _RTMGRP_IPV4_RULE | _IPV6_RULE | _RTMGRP_NEIGH
 _RTM_NEWROUTE, _RTM_DELROUTE, _RTM_NEWNEIGH, _RTM_DELNEIGH, _RTM_NEWRULE, _RTM_DELRULE = 24, 25, 28, 29, 32, 33
+_DELETED = (_RTM_DELROUTE, _RTM_DELRULE)
 _NUD_FAILED = 0x20
 _FRA_PROTOCOL = 21
 _LOAD_HALF, _LOAD_BYTE, _LOAD_BYTE_AT_INDEX, _LOAD_NUMBER, _LOAD_INDEX = 0x28, 0x30, 0x50, 0x00, 0x01
@@ -45,12 +46,12 @@ _ATTR_SADDR4, _ATTR_SADDR6, _ATTR_ERROR = 5, 6, 12
 class Seen:
     """One burst.
 
-    network: a NIC or an address changed, or somebody deleted a route or rule of ours. neighbours: one does not answer
-    any more. subflows: one came or went.
-    closed: why a subflow ended, by its local address.
+    network: a NIC or an address changed. deleted: somebody deleted a route or rule of ours. neighbours: one does
+    not answer any more. subflows: one came or went. closed: why a subflow ended, by its local address.
     """
 
     network: bool = False
+    deleted: bool = False
     neighbours: bool = False
     subflows: bool = False
     closed: dict[str, str] = field(default_factory=dict)
@@ -69,15 +70,22 @@ class Events:
         group = _netlink.multicast_group(_mptcp_pm.FAMILY, "mptcp_pm_events")
         subflows.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
         self._sockets = [self._network, subflows]
+        self._deleted_at = -LONGEST
 
     def wait(self, longest: float | None = None) -> Seen:
         """The next burst of events, or nothing when none began within so many seconds."""
         seen = Seen()
         if self._receive(longest, seen):
             ends = time.monotonic() + LONGEST
-            while time.monotonic() < ends and self._receive(QUIET, seen):
+            while time.monotonic() < ends and self._receive(self._quiet(seen), seen):
                 pass
+            self._deleted_at = time.monotonic() if seen.deleted else self._deleted_at
         return seen
+
+    def _quiet(self, seen: Seen) -> float:
+        # A program that deletes what we add each time is answered once in LONGEST; nothing else waits for it.
+        alone = seen == Seen(deleted=True)
+        return max(QUIET, self._deleted_at + LONGEST - time.monotonic()) if alone else QUIET
 
     def _receive(self, timeout: float | None, seen: Seen) -> bool:
         ready = select.select(self._sockets, [], [], timeout)[0]
@@ -90,9 +98,10 @@ class Events:
                     raise
                 data = b""
             if channel is self._network:
-                failed = [kind == _RTM_NEWNEIGH for kind, _payload in _netlink.split(data)]
-                seen.neighbours |= any(failed)
-                seen.network |= not all(failed) or not failed
+                kinds = {kind for kind, _payload in _netlink.split(data)}
+                seen.neighbours |= _RTM_NEWNEIGH in kinds
+                seen.deleted |= not kinds.isdisjoint(_DELETED)
+                seen.network |= not kinds or not kinds <= {_RTM_NEWNEIGH, *_DELETED}
             else:
                 seen.subflows = True
                 seen.closed.update(closed(data))

@@ -46,7 +46,7 @@ def boot(description: Mapping[str, Any]) -> Iterator[str]:
     refused = ""
     while True:
         seen = events.wait(min(guard.wake or RETRY, RETRY) if refused else guard.wake)
-        if seen.network or refused:
+        if seen.network or seen.deleted or refused:
             before = refused
             try:
                 result, refused = _mptcp_converge.converge(None, silent=guard.silent), ""

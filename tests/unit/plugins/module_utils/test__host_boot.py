@@ -247,6 +247,32 @@ def test_what_no_start_heals_ends_the_service_once_with_one_line(
     assert "run the playbook again" in line
 
 
+@pytest.mark.parametrize(("content", "why"), list(DAMAGES.items())[:-1])
+def test_what_is_damaged_while_the_service_runs_is_told_once_and_followed_when_it_is_whole(
+    service: Service, content: str, why: str
+) -> None:
+    kernel = service.kernel
+    run(kernel, description())
+    path = kernel.root / "etc/host.json"
+    whole = path.read_text()
+
+    def damaged() -> list:
+        path.write_text(content)
+        shutil.rmtree(kernel.root / "sys/class/nvme/nvme0")
+        return ["nvme0 was removed"]
+
+    def mended() -> list:
+        assert names() == []
+        path.write_text(whole)
+        return []
+
+    told = service.run(damaged, nothing, mended, nothing)
+    (line,) = [line for line in told if line.startswith("waiting")]
+    assert why in line
+    assert told[-1] == "1 connection(s) as described"
+    assert service.waits == [None, 2.0, 3.0, None, None]
+
+
 def test_what_another_start_can_heal_has_another_status(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     run(service.kernel, description())
 

@@ -18,9 +18,9 @@ from fabric_in_namespaces import ROOT, UNABLE
 
 pytestmark = pytest.mark.skipif(bool(UNABLE), reason=UNABLE)
 
-# Each command of the arguments with whether the network is seen to have changed after it.
-PROGRAM = """
-import json, subprocess, sys
+# A NIC, and one that listens.
+LISTEN = """
+import json, subprocess, sys, time
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_events
 _mptcp_events.QUIET = 0.2
 def ip(command):
@@ -31,20 +31,43 @@ for command in ("link add d0 type veth peer name d1", "link set d0 up", "link se
 events = _mptcp_events.Events()
 while events.wait(2.0).network:
     pass
-found = []
+"""
+# Those commands of the arguments after which the network is seen to have changed.
+SEEN = """
+_mptcp_events.LONGEST, found = 0.2, []
 for command in sys.argv[1:]:
     ip(command)
-    found.append([command, events.wait(0.5).network])
+    seen = events.wait(0.5)
+    if seen.network or seen.deleted:
+        found.append(command)
 print(json.dumps(found))
+"""
+# Seconds until the answer to a route that is deleted as soon as it is there, once, again, and with a NIC that changes.
+DELETED_AGAIN = """
+_mptcp_events.LONGEST, found = 5.0, []
+for command in ("link show", "link show", "link set d0 mtu 1400"):
+    ip("route add 10.8.0.0/24 dev d0 proto 77")
+    ip("route del 10.8.0.0/24")
+    ip(command)
+    began = time.monotonic()
+    assert events.wait(9.0).deleted
+    found.append(time.monotonic() - began)
+print("\\n" + json.dumps(found))
 """
 
 
-def seen(*commands: str) -> Any:
-    argv = ["unshare", "--net", sys.executable, "-c", PROGRAM, *commands]
+def said(program: str, *arguments: str) -> Any:
+    argv = ["unshare", "--net", sys.executable, "-c", LISTEN + program, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "collections")}
     done = subprocess.run(argv, capture_output=True, text=True, timeout=90, env=environment)
     assert done.returncode == 0, done.stderr
-    return [command for command, woke in json.loads(done.stdout) if woke]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_program_that_deletes_what_is_added_is_not_answered_at_once_each_time() -> None:
+    first, again, with_a_nic = said(DELETED_AGAIN)
+    assert first < 2.5 < again < 7.5
+    assert with_a_nic < 2.5
 
 
 def test_only_the_deletion_of_what_is_ours_wakes_the_unit() -> None:
@@ -69,4 +92,4 @@ def test_only_the_deletion_of_what_is_ours_wakes_the_unit() -> None:
             commands.append(f"{family}rule add from {address} lookup main priority {priority} protocol {protocol}")
         commands += [f"{family}rule del priority 4", f"{family}rule del priority 77"]
     commands += ["neigh add 10.9.0.7 lladdr 02:00:00:00:00:01 dev d0", "neigh del 10.9.0.7 dev d0", wakes[-1]]
-    assert seen(*commands) == wakes
+    assert said(SEEN, *commands) == wakes

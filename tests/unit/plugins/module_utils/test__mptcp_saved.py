@@ -61,9 +61,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("kind", DAMAGED)
-def test_unit_says_what_is_wrong_in_one_line(
-    kind: str, file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unit_says_what_is_wrong_in_one_line(kind: str, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content, says = DAMAGED[kind]
     file.write_text(content)
     assert _node.main(["converge", "mptcp"]) == os.EX_CONFIG
