@@ -8,7 +8,7 @@ from typing import Iterator
 
 import pytest
 from conftest import UNIT, VOLUMES, device, everything_is_there, unreachable, until
-from machines import boot_id
+from machines import LONG, boot_id
 from testinfra.host import Host
 
 POINT = "/data"
@@ -93,6 +93,7 @@ def test_a_dead_target_holds_up_no_shutdown_and_what_was_lost_is_named(
     initiator.check_output("sha256sum --check /root/sum")
 
 
+@LONG
 def test_a_target_that_dies_during_the_shutdown_does_not_hold_it_up(targets: dict[str, Host], initiator: Host) -> None:
     """The path is alive when the shutdown begins, and gone when the file system is to be unmounted."""
     until(lambda: everything_is_there(initiator) and is_mounted(initiator), 60)
