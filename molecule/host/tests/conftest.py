@@ -16,7 +16,7 @@ from testinfra.host import Host
 sys.path[:0] = [str(Path(__file__).resolve().parents[3] / folder) for folder in ("molecule/shared", "collections")]
 
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import namespace_identifiers  # noqa: E402
-from machines import connect, until  # noqa: E402
+from machines import connect, one_or_all, until  # noqa: E402
 
 PREFIX = "nqn.2026-11.org.example"
 VOLUMES = {"target1": f"{PREFIX}:vol0", "target2": f"{PREFIX}:vol1"}
@@ -80,7 +80,7 @@ class Extra:
         return initiator.run(f"test -b {self.device}").rc == 0
 
 
-@pytest.fixture(params=["target1", "target2"])
+@pytest.fixture(params=one_or_all("target2", "target1"))
 def extra(request: pytest.FixtureRequest, targets: dict[str, Host], initiator: Host) -> Iterator[Extra]:
     """A subsystem of either target, the host being told of one of them alone."""
     one = Extra(targets, request.param, 1)

@@ -60,7 +60,9 @@ def policy(initiator: Host) -> Iterator[None]:
 
     def write(name: str) -> None:
         change = f's/"gone": "[a-z]*"/"gone": "{name}"/'
-        initiator.check_output(f"sed -i '{change}' /etc/nvmeof-mptcp/host.json && systemctl restart {UNIT}")
+        # Between the rounds of the service, which saves what it has converged to.
+        edit = f"sed -i '{change}' /etc/nvmeof-mptcp/host.json"
+        initiator.check_output(f"systemctl stop {UNIT} && {edit} && systemctl start {UNIT}")
 
     write("disconnect")
     yield

@@ -20,7 +20,7 @@ from conftest import (
     unreachable,
     until,
 )
-from machines import boot_id, reboot
+from machines import LONG, boot_id, one_or_all, reboot
 from testinfra.host import Host
 
 OTHER = {"target1": "target2", "target2": "target1"}
@@ -60,7 +60,7 @@ def test_killing_the_service_changes_nothing_for_long(extra: Extra, initiator: H
     appears(extra, initiator)
 
 
-@pytest.mark.parametrize("name", sorted(ADDRESSES))
+@pytest.mark.parametrize("name", one_or_all(*sorted(ADDRESSES)))
 def test_a_rebooted_target_is_back(name: str, targets: dict[str, Host], initiator: Host) -> None:
     with load(initiator, VOLUMES[OTHER[name]]):
         reboot(targets[name])
@@ -69,6 +69,7 @@ def test_a_rebooted_target_is_back(name: str, targets: dict[str, Host], initiato
     initiator.check_output(f"dd if={device(VOLUMES[name])} of=/dev/null bs=1M count=8 iflag=direct")
 
 
+@LONG
 def test_a_rebooted_host_is_back(initiator: Host) -> None:
     reboot(initiator)
     taken = until(lambda: everything_is_there(initiator), 60)
@@ -81,7 +82,7 @@ def test_all_machines_rebooted_at_once_are_back(targets: dict[str, Host], initia
     print(f"everything was back {taken:.1f} s after the last machine answered ssh")
 
 
-@pytest.mark.parametrize("name", sorted(ADDRESSES))
+@pytest.mark.parametrize("name", one_or_all(*sorted(ADDRESSES)))
 def test_an_outage_of_many_keep_alives_is_over_when_it_is_over(
     name: str, targets: dict[str, Host], initiator: Host
 ) -> None:
@@ -102,7 +103,7 @@ def test_an_outage_of_many_keep_alives_is_over_when_it_is_over(
     initiator.check_output(f"dd if={device(VOLUMES[name])} of=/dev/null bs=1M count=8 iflag=direct")
 
 
-@pytest.mark.parametrize("name", sorted(ADDRESSES))
+@pytest.mark.parametrize("name", one_or_all(*sorted(ADDRESSES)))
 def test_a_target_that_is_away_holds_up_no_boot(name: str, targets: dict[str, Host], initiator: Host) -> None:
     with unreachable(targets[name]) as end:
         reboot(initiator)
@@ -114,7 +115,7 @@ def test_a_target_that_is_away_holds_up_no_boot(name: str, targets: dict[str, Ho
         usec = "systemctl show -P {}TimestampMonotonic " + UNIT
         began, ready = (int(initiator.check_output(usec.format(when))) for when in ("InactiveExit", "ActiveEnter"))
         print(f"the unit held what comes after it for {(ready - began) / 1e6:.1f} s")
-        assert ready - began < 25e6
+        assert ready - began < 30e6
         end()
         taken = until(lambda: everything_is_there(initiator), 60)
         print(f"everything was back {taken:.1f} s after {name} could be reached again")

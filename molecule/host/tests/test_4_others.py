@@ -47,8 +47,8 @@ def test_they_neither_disconnect_nor_duplicate(units: str, extra: Extra, initiat
     assert len(before) == len(set(before)) == len(VOLUMES)
     with load(initiator, VOLUMES["target1"]):
         initiator.check_output(f"systemctl enable {units} && systemctl restart {units}")
-        # An event, which both follow; and time for what they do after it.
-        appears(extra, initiator)
+        # An event, which all of them follow at once on an emulated machine; and time for what they do after it.
+        appears(extra, initiator, 20)
         time.sleep(15)
         if "stafd" in units:
             assert initiator.check_output(f"systemctl is-active {units}").split() == ["active", "active"]

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import generate
 from conftest import NVMET, PREFIX, VOLUMES, Extra, controllers, everything_is_there, until
-from machines import LAB_DIR, ROOT
+from machines import LAB_DIR, ROOT, one_or_all
 from testinfra.host import Host
 
 GOOD = {"transport": "mptcp", "traddr": "10.10.255.1", "trsvcid": "4420", "keep_alive_tmo": 5, "reconnect_delay": 2}
@@ -31,16 +31,16 @@ def hosts(**variables: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     ("variables", "words"),
-    [
+    one_or_all(
         ({"nvme_host_discovery": [{**GOOD, "tls": True}]}, ["tls", "no TLS for MPTCP"]),
         ({"nvme_host_discovery": [{**GOOD, "kato": 5}]}, ["kato"]),
         ({"nvme_host_discovery": [GOOD, {**GOOD, "trsvcid": "4429"}]}, ["4429", "ECONNREFUSED"]),
         ({"nvme_host_discovery": [GOOD, {**GOOD, "traddr": "10.10.255.77"}]}, ["10.10.255.77"]),
         ({"nvme_host_gone": "forget"}, ["nvme_host_gone", "forget", "disconnect"]),
         ({"nvme_host_connection_options": {"dhchap_secret": "hunter2"}}, ["dhchap_secret"]),
-    ],
+    ),
     ids=["TLS", "unknown option", "closed port", "nobody there", "unknown policy", "malformed secret"],
-)  # fmt: skip
+)
 def test_a_mistake_is_told_and_costs_nothing(variables: dict, words: list[str], initiator: Host) -> None:
     before = controllers(initiator)
     result = hosts(nvme_host_timeout=2, **variables)
