@@ -78,10 +78,17 @@ class Round:
         order = sorted(wanted, key=lambda name: name in self._last)
         self.want = replace(self._declared, connections={name: wanted[name] for name in order})
         previous = {**self._previous(), **self.made}
-        steps = plan(self.want, nvme, _state.owned(keeping.SLICE), previous, using, _loaded, secret)
+        steps = plan(self.want, nvme, self._removable(), previous, using, _loaded, secret)
         # A discovery controller has no namespaces to spread I/O over.
         steps.operations = [one for one in steps.operations if one.about != DISCOVERY_NQN]
         return steps
+
+    def _removable(self) -> list[str]:
+        """Of what is ours, the names that may go for not being wanted any more."""
+        owned = _state.owned(keeping.SLICE)
+        # A playbook that failed at one connection has made the others, and was not saved: only a playbook takes back
+        # what one has described.
+        return [name for name in owned if name in self.followed.gone] if self.want.restored else owned
 
     def found(self, nvme: Nvme) -> dict[str, Controller]:
         """The controllers by the name of their connection."""

@@ -406,6 +406,19 @@ def test_what_a_policy_leaves_stays_ours_and_what_others_made_does_not_become_it
     assert _state.owned("host") == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}"]
 
 
+def test_what_a_failed_run_has_made_is_left_to_the_next_playbook(kernel: Kernel, tmp_path: Path) -> None:
+    run(kernel, description(CONNECTION))
+    saved = _connections_saved.load(str(tmp_path / "etc"))
+    other = {**CONNECTION, "traddr": "192.0.2.2"}
+    with pytest.raises(converging.NotConverged):
+        run(kernel, description(CONNECTION, other, {**CONNECTION, "traddr": "no name"}))
+    assert len(converging.look().controllers) == 2
+    # The service, which an event wakes.
+    assert run(kernel, saved).disconnects == []
+    assert len(converging.look().controllers) == 2
+    assert run(kernel, description(CONNECTION)).disconnects == [f"mptcp 192.0.2.2:4420 {nvme_tree.NQN}"]
+
+
 def test_what_is_left_and_then_goes_by_itself_is_ours_no_more(kernel: Kernel) -> None:
     run(kernel, description(CONNECTION, {**CONNECTION, "traddr": "192.0.2.2"}))
     run(kernel, description(CONNECTION, prune="none"))
