@@ -67,7 +67,9 @@ def test_it_is_mounted_at_boot_and_unmounted_before_the_disconnect(initiator: Ho
     told = last_boot(initiator, UNIT) + last_boot(initiator, f"{UNIT}-release")
     assert "unclean" not in told
     assert "controller(s) disconnected" in told
-    assert initiator.run("dmesg | grep -i 'EXT4-fs.*recovery'").stdout == "", "it was unmounted, so nothing was replayed"
+    assert initiator.run("dmesg | grep -i 'EXT4-fs.*recovery'").stdout == "", (
+        "it was unmounted, so nothing was replayed"
+    )
 
 
 def test_a_dead_target_holds_up_no_shutdown_and_what_was_lost_is_named(
