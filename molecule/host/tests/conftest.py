@@ -142,7 +142,7 @@ def mark(initiator: Host) -> str:
 def load(initiator: Host, nqn: str) -> Iterator[None]:
     """fio on a volume, which must neither fail nor stop while something else happens."""
     initiator.check_output(
-        "systemd-run -q --unit load -p StandardOutput=file:/var/tmp/load.json "
+        "systemd-run -q --collect --unit load -p StandardOutput=file:/var/tmp/load.json "
         f"fio --name=load --filename={device(nqn)} --rw=randrw --bs=16k --size=32m --time_based --runtime=3600 "
         "--rate=1m --direct=1 --ioengine=psync --output-format=json"
     )
@@ -150,10 +150,7 @@ def load(initiator: Host, nqn: str) -> Iterator[None]:
         yield
         assert initiator.check_output("systemctl is-active load") == "active"
     finally:
-        initiator.run(
-            "systemctl kill --signal INT load; while systemctl -q is-active load; do sleep 1; done; "
-            "systemctl reset-failed load"
-        )
+        initiator.run("systemctl kill --signal INT load; while systemctl -q is-active load; do sleep 1; done")
     # fio says before and after it that it was asked to end.
     said = initiator.check_output("cat /var/tmp/load.json")
     [job] = json.JSONDecoder().raw_decode(said, said.index("{"))[0]["jobs"]

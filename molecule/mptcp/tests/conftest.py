@@ -50,7 +50,7 @@ def io(initiator: Host) -> Iterator[dict[str, float]]:
     """Writes that are read back and compared, on all rails; afterwards stall, the longest of them in seconds."""
     found: dict[str, float] = {}
     initiator.check_output(
-        f"rm -f {_FIO}; systemd-run -q --unit heal-io -p StandardOutput=file:{_FIO} fio --name=heal "
+        f"rm -f {_FIO}; systemd-run -q --collect --unit heal-io -p StandardOutput=file:{_FIO} fio --name=heal "
         f"--filename={DEVICE} --rw=randwrite --bs=128k --size=256m --iodepth=16 --ioengine=libaio --direct=1 "
         "--time_based --runtime=3600 --verify=crc32c --verify_backlog=256 --verify_fatal=1 --output-format=json"
     )
