@@ -16,15 +16,15 @@ export MOLECULE_GLOB := molecule/*/molecule.yml
 export PATH := $(VENV)/bin:$(PATH)
 unexport PYTHONPATH
 
-.PHONY: help lab lab-down test scenario property bench lint venv
+.PHONY: help lab lab-down test test-all scenario property bench lint venv
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 # Images and packages take root: without it these run again under sudo.
 ifneq ($(shell id -u),0)
-lab lab-down test scenario property bench venv:
+lab lab-down test test-all scenario property bench venv:
 	@command -v sudo >/dev/null || { echo "make: this needs root (it installs packages), and sudo is not installed: run it as root" >&2; exit 1; }
-	exec sudo --preserve-env=LAB_DIR,CI $(MAKE) --no-print-directory $@ S='$(S)' B='$(B)' PAIRS='$(PAIRS)'
+	exec sudo --preserve-env=LAB_DIR,CI,TESTS $(MAKE) --no-print-directory $@ S='$(S)' B='$(B)' PAIRS='$(PAIRS)'
 else
 lab: venv ## Two machines, four MPTCP links, one namespace, and the proof
 	@ansible-playbook playbooks/lab.yml
@@ -33,13 +33,16 @@ lab: venv ## Two machines, four MPTCP links, one namespace, and the proof
 lab-down: venv ## Stop the lab's machines; the image and the snapshots stay in the cache
 	@ansible-playbook playbooks/lab.yml --extra-vars lab_state=absent
 
-test: lint ## Every test: lint, unit and property tests, the scenarios on real kernels
+test: lint ## Lint, unit and property tests, the scenarios on real kernels: an hour
 	@pytest --capture=no tests/unit tests/scenarios
 
-scenario: venv ## One molecule scenario with all its set-up: make scenario S=fabric
+test-all: ## The same with each scenario whole: every kind of outage, of either target, on every rail
+	@TESTS=all $(MAKE) --no-print-directory test
+
+scenario: venv ## One molecule scenario, whole, with all its set-up: make scenario S=fabric
 	@: "$${S:?say which: make scenario S=fabric}"
 	[ -f molecule/$(S)/molecule.yml ] || { echo "make: no scenario $(S); there are $$(cd molecule && echo */molecule.yml | sed 's,/molecule.yml,,g')" >&2; exit 1; }
-	molecule test --scenario-name $(S)
+	TESTS=all molecule test --scenario-name $(S)
 
 property: ## Random pairs of trees on a real nvmet: make property PAIRS=500
 	@PAIRS='$(or $(PAIRS),60)' $(MAKE) --no-print-directory scenario S=nvmet

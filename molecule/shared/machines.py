@@ -8,13 +8,17 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
+import pytest
 import testinfra
 from testinfra.host import Host
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB_DIR = Path(os.environ["LAB_DIR"])
+ALL = os.environ.get("TESTS") == "all"
+#: Marks what says little more than the tests beside it and takes minutes.
+LONG = pytest.mark.skipif(not ALL, reason="takes long: make test-all, make scenario")
 
 
 # One connection serves many commands: making one costs an emulated machine a second.
@@ -22,6 +26,14 @@ _SOCKETS = tempfile.TemporaryDirectory(prefix="ssh-")
 _SHARED = f"-o ControlMaster=auto -o ControlPersist=60s -o ControlPath={_SOCKETS.name}/%n"
 # A machine that went without a word must not hold up whoever asks whether it is back.
 _ALIVE = "-o ServerAliveInterval=5 -o ServerAliveCountMax=3"
+
+
+def one_or_all(*values: Any) -> list[Any]:
+    """Parameters of a test that says nearly the same of each: the first, or all of them where there is time."""
+    return [
+        values[0],
+        *(pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=LONG) for value in values[1:]),
+    ]
 
 
 def connect(name: str) -> Host:

@@ -77,12 +77,16 @@ class Outcome:
         return bool(self.operations) or self.saved
 
 
-def look() -> Nvme:
-    """The kernel's controllers now, each with the transport that it really uses."""
+def look(declared: Collection[str] = ()) -> Nvme:
+    """The kernel's controllers now, each with the transport that it really uses. declared: names of connections."""
     nvme = read()
     if not any(one.sysfs_transport == "tcp" for one in nvme.controllers):
         return nvme
-    return recognise(nvme, [(one.remote, str(one.remote_port)) for one in _sock_diag.connections()])
+    return recognise(
+        nvme,
+        [(one.remote, str(one.remote_port)) for one in _sock_diag.connections()],
+        {*_state.owned(keeping.SLICE), *declared},
+    )
 
 
 def converge(
@@ -106,6 +110,7 @@ def converge(
         who = _host_identity.resolve(description.get("hostnqn", ""), description.get("hostid", ""), found, nvme)
         now = Round(description, who, nvme, last)
         identity = _host_identity.plan(who, found)
+        nvme = recognise(nvme, [], now.want.connections)
         steps = now.plan(nvme)
         before = shape(nvme, found.hostnqn, now.want)
         if steps.refusals or (check and now.want.failed):
@@ -116,7 +121,9 @@ def converge(
             after = shape_after(now.want, before, steps.foreseen)
             told = (now.followed.notes(), now.awaited(nvme))
             return Outcome(operations, steps.foreseen, before, after, nvme, saving.is_needed(), *told)
-        return _Run(now, connector(timeout), nvme).apply(identity, steps, before, saving)
+        asking = connector(timeout)
+        asking.others = now.expected
+        return _Run(now, asking, nvme).apply(identity, steps, before, saving)
 
 
 @dataclass
@@ -134,8 +141,9 @@ class _Run:
     ) -> Outcome:
         now = self.now
         # What is ours is written ahead: a killed run neither forgets nor adopts anything.
-        now.own(ahead=True)
+        now.own()
         saving.write_keys()
+        saving.expect()
         self.done += apply(identity, explain, _host_identity.write)
         for count in itertools.count():
             if not steps.operations:
@@ -149,7 +157,7 @@ class _Run:
         failed = [*wanted.failed, *(one.text() for one in failures), *steps.refusals]
         if failed:
             raise NotConverged(failed, self.done, {one.name for one in failures}, now.followed.notes())
-        now.own(ahead=False)
+        now.own(self.nvme)
         after, told = shape(self.nvme, wanted.hostnqn, wanted), (now.followed.notes(), now.awaited(self.nvme))
         return Outcome(self.done, self.disconnects, before, after, self.nvme, saving.commit(), *told)
 
@@ -173,7 +181,7 @@ class _Run:
         return again
 
     def _perform(self, operations: Sequence[Operation]) -> None:
-        self.now.own(ahead=True)
+        self.now.own()
         done = perform(operations, self.connector)
         self.done += done
         self.now.made.update({one.about: self.now.want.connections[one.about] for one in done if is_connect(one)})
@@ -193,5 +201,5 @@ class _Run:
 
     def _look(self) -> Plan:
         # The last look is what the run returns: reading every controller costs as much as a connect.
-        self.nvme = look()
+        self.nvme = look(self.now.want.connections)
         return self.now.plan(self.nvme)

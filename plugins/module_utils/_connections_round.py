@@ -15,7 +15,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_s
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _discovery, _discovery_options, _host_identity, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_desired import desired, usable
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import Plan, index, plan
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_users import users
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_users import members, users
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery import Followed
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_log import Entry
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DISCOVERY_NQN, name_of, normalise
@@ -31,13 +31,15 @@ class Round:
     """One run of converging: what the description declares, looked at again whenever something was connected.
 
     want: all that is to be there, as of the last plan. followed: what the logs had to do with it. made: the connections
-    that this run made, by name, with all their options.
+    that this run made, by name, with all their options. expected: secrets that targets may have besides the saved ones.
     """
 
     def __init__(
         self, description: Mapping[str, Any], who: _host_identity.Identity, nvme: Nvme, last: Collection[str]
     ) -> None:
         self._description, self._last = description, last
+        # Only what was saved can have any: what a playbook says has to be so.
+        self.expected: Sequence[Mapping[str, Any]] = description.get(keeping.EXPECTED) or ()
         discovery = _discovery_options.controllers(description)
         connections = usable([*description["connections"], *discovery])
         self._names = Names(connections, [one.traddr for one in nvme.controllers])
@@ -64,9 +66,10 @@ class Round:
     def plan(self, nvme: Nvme) -> Plan:
         """Follow the logs and plan."""
         nvme = self._known(nvme)
+        using = functools.lru_cache(maxsize=None)(functools.partial(_using, nvme))
         found, before = index(nvme, self.want.hostnqn), self.followed.gone
         self.followed = _discovery.follow(
-            self._description, self._declared.connections, found, _state.owned(NAMED), self._read, users
+            self._description, self._declared.connections, found, _state.owned(NAMED), self._read, using, self._last
         )
         # What this run has disconnected is in no reading any more, and still to be told.
         earlier = {name: what for name, what in before.items() if name not in self.followed.named}
@@ -74,12 +77,18 @@ class Round:
         wanted = {**self._declared.connections, **self.followed.connections}
         order = sorted(wanted, key=lambda name: name in self._last)
         self.want = replace(self._declared, connections={name: wanted[name] for name in order})
-        cached = functools.lru_cache(maxsize=None)(users)
         previous = {**self._previous(), **self.made}
-        steps = plan(self.want, nvme, _state.owned(keeping.SLICE), previous, cached, _loaded, secret)
+        steps = plan(self.want, nvme, self._removable(), previous, using, _loaded, secret)
         # A discovery controller has no namespaces to spread I/O over.
         steps.operations = [one for one in steps.operations if one.about != DISCOVERY_NQN]
         return steps
+
+    def _removable(self) -> list[str]:
+        """Of what is ours, the names that may go for not being wanted any more."""
+        owned = _state.owned(keeping.SLICE)
+        # A playbook that failed at one connection has made the others, and was not saved: only a playbook takes back
+        # what one has described.
+        return [name for name in owned if name in self.followed.gone] if self.want.restored else owned
 
     def found(self, nvme: Nvme) -> dict[str, Controller]:
         """The controllers by the name of their connection."""
@@ -91,10 +100,13 @@ class Round:
         unread = [f"{name}: its discovery log" for name in sorted(live & set(self.followed.unread))]
         return [*unread, *(f"{name}: to be unused" for name in sorted(self.followed.used))]
 
-    def own(self, ahead: bool) -> None:
+    def own(self, after: Nvme | None = None) -> None:
         """Write down what is ours: ahead of a change all that was and will be, after it what is."""
+        # What the policy left stays ours, for a run with another one.
+        left = set(self.found(after)) - set(self.want.connections) if after else None
         for kept, names in ((keeping.SLICE, set(self.want.connections)), (NAMED, self.followed.named)):
-            _state.own(kept, sorted({*_state.owned(kept), *names} if ahead else names))
+            before = set(_state.owned(kept))
+            _state.own(kept, sorted(names | (before if left is None else before & left)))
 
     def saved(self) -> dict[str, Any]:
         """What boot converges to; what logs name is not part of it."""
@@ -104,6 +116,7 @@ class Round:
             "discovered": [_discovery_options.discovered(self._description)],
             "gone": self._description.get("gone") or _discovery_options.GONE[0],
             "discovery_interval": self._description.get("discovery_interval") or 0,
+            **({keeping.EXPECTED: list(self.expected)} if self.expected else {}),
         }
 
     def _known(self, nvme: Nvme) -> Nvme:
@@ -138,6 +151,12 @@ class Round:
                 who = {key: connection[key] for key in _discovery.WHO if key in connection}
                 out.setdefault(name, normalise({**_discovery_options.discovered(saved), **who}))
         return out
+
+
+def _using(nvme: Nvme, device: str) -> list[str]:
+    """Who uses a namespace. What is written on it counts too: LVM or md that is not running now may need it next."""
+    reached = any(one.reaches(device) for one in nvme.controllers)
+    return users(device) or (members(device) if reached else [])
 
 
 def _loaded(module: str) -> bool:

@@ -9,8 +9,9 @@ name of a file; entries with the same secrets share one.
 
 from __future__ import annotations
 
+import json
 import os
-from typing import Any, Iterator, Mapping
+from typing import Any, Iterator, Mapping, Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _secrets, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import OPTIONS
@@ -18,7 +19,33 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options impo
 SLICE = "host"
 #: What refers to the file in an entry.
 FILE = "keys"
+#: Secrets that targets may have besides those of the entries, and what tells one of them from another.
+EXPECTED = "expected"
 _SECRETS = tuple(option.name for option in OPTIONS if option.secret)
+
+
+def expect(entries: Sequence[Mapping[str, Any]], config_dir: str, check: bool = False) -> bool:
+    """Keep the secrets of entries beside those of what was saved, until another description is; returns what changed.
+
+    A run that changes secrets may end with some targets having the old ones and some the new ones.
+    """
+    saved, within = _state.load(SLICE, config_dir), _secrets.folder(SLICE, config_dir)
+    if saved is None:
+        return False
+    known = [_of(one) for one in _entries(load(config_dir) or {})]
+    new = {json.dumps(one, sort_keys=True): one for one in map(_of, entries) if one and one not in known}
+    there = saved.get(EXPECTED, [])
+    keys = {f"{EXPECTED}-{number}": one for number, one in enumerate(new.values(), len(there) + 1)}
+    if new and not check:
+        files = _secrets.names(keys, {}, within)
+        _secrets.write(keys, files, within)
+        added = [{EXPECTED: label, FILE: files[label]} for label in keys]
+        _state.save(SLICE, {**saved, EXPECTED: [*there, *added]}, config_dir)
+    return bool(new)
+
+
+def file(config_dir: str) -> str:
+    return os.path.join(config_dir, f"{SLICE}.json")
 
 
 class Saving:
@@ -31,7 +58,8 @@ class Saving:
         self._config_dir, self._within = config_dir, _secrets.folder(SLICE, config_dir)
         self._keys: dict[str, dict[str, str]] = {}
         shared: dict[tuple[tuple[str, str], ...], str] = {}
-        for entry in _entries(description):
+        self._entries = list(_entries(description))
+        for entry in self._entries:
             secrets = _of(entry)
             label = shared.setdefault(tuple(sorted(secrets.items())), _label(entry))
             if secrets:
@@ -57,6 +85,10 @@ class Saving:
 
     def write_keys(self) -> None:
         _secrets.write(self._keys, self._files, self._within)
+
+    def expect(self) -> None:
+        """Write ahead that targets may have these secrets, should this run end before all of them do."""
+        expect(self._entries, self._config_dir)
 
     def commit(self) -> bool:
         """Make the description the one of the next boot, and remove the secrets that it does not refer to."""
@@ -95,9 +127,22 @@ def restored(saved: Mapping[str, Any], config_dir: str) -> dict[str, Any]:
 
 
 def load(config_dir: str) -> dict[str, Any] | None:
-    """The saved description as restored() gives it, or None when none was ever applied."""
+    """The saved description as restored() gives it, or None when none was ever applied. Raises Damaged."""
     saved = _state.load(SLICE, config_dir)
-    return restored(saved, config_dir) if saved is not None else None
+    if saved is None:
+        return None
+    if not _fits(saved):
+        raise _state.damaged(file(config_dir))
+    return restored(saved, config_dir)
+
+
+def _fits(saved: Mapping[str, Any]) -> bool:
+    """Whether lists and texts are where we write them; what an entry says is judged as what a playbook says."""
+    lists = [saved.get("connections"), saved.get("discovery", []), saved.get("discovered", []), saved.get(EXPECTED, [])]
+    return all(isinstance(text, str) for text in (saved.get("hostnqn"), saved.get("hostid", ""))) and all(
+        isinstance(one, list) and all(isinstance(entry, dict) and isinstance(entry.get(FILE, ""), str) for entry in one)
+        for one in lists
+    )
 
 
 def _entries(description: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -111,6 +156,8 @@ def _of(entry: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _label(entry: Mapping[str, Any]) -> str:
-    words = (entry.get(key) for key in ("transport", "traddr", "trsvcid", "host_traddr", "host_iface", "subsysnqn"))
+    words = (
+        entry.get(key) for key in ("transport", "traddr", "trsvcid", "host_traddr", "host_iface", "subsysnqn", EXPECTED)
+    )
     # Without any of these they are the options of what discovery logs name.
     return " ".join(str(word) for word in words if word) or "discovered"

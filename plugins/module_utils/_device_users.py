@@ -9,11 +9,18 @@ claim: a mount in another mount namespace, a pool of ZFS, bcache, DRBD.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import glob
 import os
 import re
+import threading
 from typing import Collection
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_signatures import signature
+
+#: Seconds for a device whose path is live to answer a read.
+PATIENCE = 2.0
 
 
 def users(device: str, root: str = "/", claims: bool = True) -> list[str]:
@@ -31,6 +38,26 @@ def users(device: str, root: str = "/", claims: bool = True) -> list[str]:
     found += _mounts(numbers, root) + _swaps(numbers, root) + _kernel(numbers, root) + _processes(numbers, root)
     # Asked last, for a device whose paths are all away is better not opened.
     return found or (_claimed(device, root) if claims else [])
+
+
+def members(device: str, root: str = "/", patience: float = PATIENCE) -> list[str]:
+    """What a block device or a partition of it is a part of by its contents, running or not, in words as users().
+
+    For a device with a path that is live: reading from another would not end. patience: seconds for one that dies now.
+    """
+    found: list[str] = []
+
+    def read() -> None:
+        for name in _with_partitions(device, root):
+            # What cannot be read, like one that another host has reserved, is nobody's here.
+            with contextlib.suppress(OSError):
+                what = signature(os.path.join(root, "dev", name))
+                found.extend([f"carrying {what} ({name})"] if what else [])
+
+    reading = threading.Thread(target=read, daemon=True)
+    reading.start()
+    reading.join(patience)
+    return list(found) or (["not answering, so that nobody knows what is on it"] if reading.is_alive() else [])
 
 
 def _text(path: str) -> str:

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Collection, Mapping, Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _discovery_log
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_log import BadLog, Entry
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_options import GONE, discovered
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_remembered import remembered
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import (
     DISCOVERY_NQN,
     errors,
@@ -42,6 +43,7 @@ class Followed:
     used: those of them that go once they are unused.
     gone: connections that no log names any more, each with what becomes of it. unread: discovery controllers whose log
     is not known now, each with the reason; nothing counts as gone meanwhile. ignored: entries that were not followed.
+    remembered: what is to be there because a log named it last, while the log is out of reach.
     """
 
     connections: dict[str, Connection] = field(default_factory=dict)
@@ -51,6 +53,7 @@ class Followed:
     gone: dict[str, str] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
+    remembered: set[str] = field(default_factory=set)
 
     def notes(self) -> list[str]:
         """One line for each thing that a person should know."""
@@ -58,6 +61,7 @@ class Followed:
             *(f"{name} is in no discovery log any more: {what}" for name, what in self.gone.items()),
             *(f"{name}: its discovery log is not known: {why}" for name, why in self.unread.items()),
             *(f"not connected: {entry}: {why}" for entry, why in self.ignored.items()),
+            *(f"{name} is wanted as a discovery log named it last" for name in sorted(self.remembered)),
         ]
 
 
@@ -73,11 +77,14 @@ def follow(
     earlier: Sequence[str],
     read_log: ReadLog,
     users: Callable[[str], list[str]],
+    lost: Collection[str] = (),
 ) -> Followed:
     """Read the log of every discovery controller that is live, referrals included, and say what follows.
 
     declared: connections of the description by name, discovery controllers among them. found: this host's controllers
     by the name of their connection. earlier: names that logs gave before. users: who uses a namespace, by its name.
+    lost: names of connections that could not be made a moment ago; what was known of such a discovery controller's log
+    counts until it can be read.
     """
     out = Followed()
     options = discovered(description)
@@ -104,7 +111,9 @@ def follow(
                 waiting.append((other, connection, depth + 1))
         if not waiting and out.unread:
             waiting = _referred(out, seen, roots, places, {one: found[one] for one in earlier if one in found})
-    _gone(out, description.get("gone") or GONE[0], declared, found, earlier, users)
+    if set(out.unread) & set(declared) & set(lost) - set(found):
+        _remember(out, declared, remembered(sorted(set(earlier) - set(found)), roots, options))
+    _gone(out, description, declared, found, earlier, users)
     return out
 
 
@@ -137,6 +146,15 @@ def _referred(
         out.connections[name] = who
         more.append((name, {**{key: value for key, value in root.items() if key not in WHO}, **who}, 1))
     return more
+
+
+def _remember(out: Followed, declared: Mapping[str, Connection], known: Mapping[str, Connection]) -> None:
+    places = _places(declared)
+    for name, one in known.items():
+        if name not in declared and name not in out.named and _place(one) not in places:
+            out.connections[name] = one
+            out.named.add(name)
+            out.remembered.add(name)
 
 
 def _who(controller: Controller) -> dict[str, str]:
@@ -190,19 +208,21 @@ def _why_not(entry: Entry, discovery: Connection) -> list[str]:
 
 def _gone(
     out: Followed,
-    policy: str,
+    description: Mapping[str, Any],
     declared: Mapping[str, Connection],
     found: Mapping[str, Controller],
     earlier: Sequence[str],
     users: Callable[[str], list[str]],
 ) -> None:
     """Decide on every connection that a log gave once and none gives now, nor the description."""
+    policy, allowed = description.get("gone") or GONE[0], description.get("allow_disruption") or ()
     places = _places(declared)
     for name in earlier:
         controller = found.get(name)
         if controller is None or name in declared or name in out.named or _place(_who(controller)) in places:
             continue
-        stays = _stays(controller, policy, bool(out.unread), users)
+        asked = users if controller.subsysnqn not in allowed else lambda _device: []
+        stays = _stays(controller, policy, bool(out.unread), asked)
         if stays:
             out.connections[name] = _who(controller)
             out.named.add(name)

@@ -15,6 +15,8 @@ from typing import Any, Iterator, Mapping, Sequence
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved as keeping
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_converge import NotConverged, converge
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_desired import Invalid
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_identity import IdentityInUse, IdentityRefused
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._systemd import is_shutting_down, ready
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._uevents import Uevents, is_removal
@@ -64,13 +66,18 @@ class Keeper:
         self.complete = False
         self.pause: float | None = PAUSES[0]
         self.news = True
+        self._begun = False
         self._description = description
         self._missing: list[str] = []
         self._failed: frozenset[str] = frozenset()
         self._notes: list[str] = []
 
     def round(self) -> Iterator[str]:
-        """Converge once; yields what was done, what is missing and what the logs say, each thing once."""
+        """Converge once; yields what was done, what is missing and what the logs say, each thing once.
+
+        Raises Damaged in the first one, for what no pause mends.
+        """
+        first, self._begun = not self._begun, True
         try:
             outcome = converge(lambda: self._saved(), timeout=0.0, last=self._failed)
         except NotConverged as error:
@@ -78,9 +85,16 @@ class Keeper:
             self._failed = error.failed
             yield from self._note(error.notes)
             yield from self._wait_for(error.errors)
-        except (Refused, _state.Busy) as error:
-            # A controller that went away between the look and the write, or a long run of a playbook.
+        except (Refused, _state.Busy, IdentityInUse) as error:
+            # A controller that went away between the look and the write, a long run of a playbook, or a controller that
+            # somebody made under another identity: the event of its removal ends the pause.
             yield from self._wait_for([str(error)])
+        except (Invalid, IdentityRefused, _state.Damaged) as error:
+            why = _damage(error)
+            if first:
+                raise why from None
+            # Somebody edits it: what is connected is looked after again as soon as it is whole.
+            yield from self._wait_for([str(why)])
         else:
             yield from (operation.line() for operation in outcome.operations)
             yield from self._note(outcome.notes)
@@ -107,3 +121,10 @@ class Keeper:
     def _note(self, notes: Sequence[str]) -> Iterator[str]:
         yield from (line for line in notes if line not in self._notes)
         self._notes = list(notes)
+
+
+def _damage(error: ValueError) -> _state.Damaged:
+    if isinstance(error, _state.Damaged):
+        return error
+    path = keeping.file(_state.CONFIG_DIR)
+    return _state.Damaged(f"{path} cannot be kept: {error}; correct that and run the playbook again")

@@ -27,6 +27,10 @@ class IdentityRefused(ValueError):
     """An identity that is missing, malformed or in use under another name."""
 
 
+class IdentityInUse(IdentityRefused):
+    """Controllers use the one that would be replaced: it can be replaced once they are disconnected."""
+
+
 @dataclass(frozen=True)
 class Identity:
     hostnqn: str
@@ -41,7 +45,7 @@ def find(root: str = "/") -> Identity:
 def resolve(hostnqn: str, hostid: str, found: Identity, nvme: Nvme) -> Identity:
     """The identity to use: what is given, else what the files say, else an identifier that follows from the NQN.
 
-    Raises IdentityRefused when there is none, or when live controllers use the one that would be replaced.
+    Raises IdentityRefused when there is none, IdentityInUse when live controllers use the one that would be replaced.
     """
     nqn = hostnqn or found.hostnqn
     if not nqn:
@@ -50,7 +54,7 @@ def resolve(hostnqn: str, hostid: str, found: Identity, nvme: Nvme) -> Identity:
         raise IdentityRefused(f"hostid is {hostid!r}; it must be a UUID")
     live = [one for one in nvme.controllers if not one.leaving and one.hostnqn == found.hostnqn]
     if found.hostnqn and nqn != found.hostnqn and live:
-        raise IdentityRefused(
+        raise IdentityInUse(
             f"hostnqn is {nqn}, but {HOSTNQN} says {found.hostnqn} and {_names(live)} of that name is live: "
             "write that name, or disconnect it first"
         )
@@ -62,7 +66,7 @@ def resolve(hostnqn: str, hostid: str, found: Identity, nvme: Nvme) -> Identity:
     identifier = (hostid or kept or derived(nqn)).lower()
     others = [one for one in nvme.controllers if not one.leaving and one.hostnqn == nqn and one.hostid != identifier]
     if others:
-        raise IdentityRefused(
+        raise IdentityInUse(
             f"the host identifier of {nqn} would be {identifier}, but {_names(others)} of that name uses "
             f"{others[0].hostid}, and the kernel allows one for a name: set hostid to it, or disconnect it first"
         )
@@ -86,7 +90,7 @@ def write(operation: Operation, root: str = "/") -> None:
 
 def _line(root: str, path: str) -> str:
     try:
-        with open(os.path.join(root, path.lstrip("/")), encoding="utf-8") as stream:
+        with open(os.path.join(root, path.lstrip("/")), encoding="utf-8", errors="replace") as stream:
             return stream.readline().strip()
     except FileNotFoundError:
         return ""

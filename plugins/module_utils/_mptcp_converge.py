@@ -6,26 +6,20 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 from typing import Any, Iterable
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _mptcp_actual,
     _mptcp_description,
+    _mptcp_feasible,
     _mptcp_plan,
+    _mptcp_saved,
     _state,
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_locate import locate
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_rails import without
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_saved import SLICE
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, Refused, apply
-
-SLICE = "mptcp"
-#: The limit that every kernel with MPTCP allows (MPTCP_PM_ADDR_MAX before it was raised to 64).
-_LIMIT_EVERYWHERE = 8
-
-
-class TooManyRails(Exception):
-    """The running kernel allows fewer subflows per connection than the description needs."""
 
 
 class NotConverged(Exception):
@@ -33,7 +27,15 @@ class NotConverged(Exception):
 
 
 #: What converge() raises.
-ERRORS = (OSError, ValueError, Refused, _state.Busy, NotConverged, TooManyRails)
+ERRORS = (
+    OSError,
+    ValueError,
+    Refused,
+    _state.Busy,
+    NotConverged,
+    _mptcp_feasible.TooManyRails,
+    _mptcp_feasible.TooManyEndpoints,
+)
 
 _REMEDIES = (
     ("limit greater than maximum", "the running kernel allows fewer subflows; use fewer rails or a newer kernel."),
@@ -52,8 +54,6 @@ def explain(operation: Operation, error: OSError) -> str | None:
             return f"{said} - {remedy}"
     if "File exists" in said and "route" in operation.argv[1:3]:
         return f"{said} - a route that is not ours has this destination and metric: remove it, or change its metric."
-    if operation.verb == "write" and isinstance(error, FileNotFoundError):
-        return "the running kernel has no such sysctl; a kernel that can carry NVMe over MPTCP (Linux 7.0) has it."
     return None
 
 
@@ -66,18 +66,23 @@ def converge(
     that an event never brings back what a playbook is just replacing.
     silent: (service address, rail) where a multipath route has no next hop, so that no connection begins there.
     Returns the result of M(nvmeof.mptcp.mptcp_endpoints). A rail without a usable NIC holds up no other; it is named in
-    C(missing). Raises OSError, TooManyRails, Refused, NotConverged.
+    C(missing). Raises ERRORS; all but OSError, Refused and NotConverged before the first change.
     """
     # The file of the lock is created by taking it, and a check writes nothing.
     with contextlib.nullcontext() if check else _state.lock():
-        description = wanted or _state.load(SLICE)
+        description = wanted or _mptcp_saved.load()
         if description is None:
             raise FileNotFoundError(f"nothing was saved as {_state.CONFIG_DIR}/{SLICE}.json: run the role mptcp")
         if wanted:
             _mptcp_description.check(wanted)
         owned = _state.owned(SLICE)
         actual, plan = _plan(description, owned, silent)
-        _probe_limit(description, plan)
+        _mptcp_feasible.has_sysctls(plan.operations)
+        foreign = _mptcp_plan.foreign(description, actual, owned)
+        if wanted:
+            # Not at boot, which has nobody to ask for less: the kernel's refusal tells the same there.
+            _mptcp_feasible.takes_limit(description, plan.operations)
+            _mptcp_feasible.takes_endpoints(plan.operations, len(actual["endpoints"]), foreign)
         saves = wanted is not None and (
             _state.would_save(SLICE, description) or sorted(owned) != sorted(_mptcp_plan.names(description))
         )
@@ -89,7 +94,7 @@ def converge(
         "plan": [operation.line() for operation in plan.operations],
         "interfaces": found,
         "missing": [f"{rail}: {problem}" for rail, problem in problems.items()],
-        "foreign_endpoints": _mptcp_plan.foreign(description, actual, owned),
+        "foreign_endpoints": foreign,
         "resets": plan.resets,
         "diff": {"before": _text(plan.before), "after": _text(plan.after)},
     }
@@ -122,21 +127,6 @@ def _apply(
     _state.own(SLICE, names)
     if save:
         _state.save(SLICE, description)
-
-
-def _probe_limit(description: dict[str, Any], plan: _mptcp_plan.Plan) -> None:
-    # The kernel tells its maximum only by refusing: it is asked in an empty network namespace, which changes nothing.
-    wanted = description["limits"]["subflows"]
-    if wanted <= _LIMIT_EVERYWHERE or not any(operation.about == "limits" for operation in plan.operations):
-        return
-    argv = ["unshare", "--net", "ip", "mptcp", "limits", "set", "subflows", str(wanted)]
-    result = subprocess.run(argv, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if result.returncode:
-        rails = len(description["rails"])
-        raise TooManyRails(
-            f"{rails} rails need a limit of {wanted} subflows per connection, two per rail, and the running kernel "
-            f"refuses it ({result.stderr.strip()}): use fewer rails or a newer kernel (Linux 7.2 allows 64)"
-        )
 
 
 def _text(lines: dict[str, str]) -> str:

@@ -15,6 +15,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _mptcp_pm,
     _mptcp_rails,
     _mptcp_reach,
+    _mptcp_saved,
     _sock_diag,
     _state,
 )
@@ -134,7 +135,7 @@ def add_again(rail: str) -> None:
     """Delete the endpoint of a rail and add it again; raises OSError, Refused, Busy."""
     with _state.lock():
         # Read under the lock: a playbook may just have replaced it.
-        description = _state.load(_mptcp_converge.SLICE) or {"endpoints": []}
+        description = _mptcp_saved.load() or {"endpoints": []}
         links = _mptcp_actual.interfaces(_mptcp_actual.ip_json("address", "show"))
         wanted = [endpoint for endpoint in description["endpoints"] if endpoint["rail"] == rail]
         present = {one["address"]: one for one in _mptcp_pm.endpoints({nic["index"]: n for n, nic in links.items()})}

@@ -12,11 +12,9 @@ from __future__ import annotations
 from typing import Any, List, Tuple
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_actual import PROTOCOL, sysctl_path
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_feasible import free_id
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_locate import locate
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
-
-#: MPTCP_PM_MAX_ADDR_ID: identifiers of endpoints are one byte, 0 is the first subflow.
-_MAX_ID = 255
 
 
 def sysctls(description: dict[str, Any], found: dict[str, str]) -> dict[str, str]:
@@ -56,7 +54,8 @@ class Plan:
 def make(description: dict[str, Any], actual: dict[str, Any], values: dict[str, Any], owned: list[str]) -> Plan:
     """The plan from actual (as _mptcp_actual.read gives it) to a description.
 
-    values: actual sysctls by path. owned: names() of what earlier descriptions created.
+    values: actual sysctls by path. owned: names() of what earlier descriptions created. Raises ValueError when no id
+    is left for an endpoint.
     """
     found, problems = locate(description["rails"], actual["interfaces"])
     plan = Plan()
@@ -210,8 +209,7 @@ def _endpoints(plan: Plan, description: dict[str, Any], actual: dict[str, Any], 
             plan.run(key, "ip", "mptcp", "endpoint", "delete", "id", str(now["id"]))
             plan.resets.append(address)
             taken.discard(now["id"])
-        if number in taken:
-            number = next(free for free in range(1, _MAX_ID + 1) if free not in taken)
+        number = free_id(number, taken, address)
         taken.add(number)
         argv = ("ip", "mptcp", "endpoint", "add", address, "dev", dev, "id", str(number), *endpoint["flags"])
         plan.run(key, *argv)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Note that this module util is PRIVATE to the collection.
-"""Keep the network as it was saved, at boot and whenever a NIC or an address comes or goes, and its connections whole.
+"""Keep the network as it was saved, at boot and after each change of it, and its connections whole.
 
 The kernel deletes a route when the last NIC that it leads over goes down or loses its address, as happens to every rail
 at once when a directly cabled peer reboots, and does not bring it back. Source: rtnetlink(7).
@@ -12,7 +12,12 @@ from __future__ import annotations
 import time
 from typing import Any, Iterator, Mapping
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_actual, _mptcp_converge, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _mptcp_actual,
+    _mptcp_converge,
+    _mptcp_guard,
+    _mptcp_saved,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_events import Events, Seen
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_guard import Guard
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_locate import locate
@@ -29,6 +34,7 @@ def boot(description: Mapping[str, Any]) -> Iterator[str]:
 
     Raises what converging raises as long as it never succeeded.
     """
+    description = _mptcp_saved.checked(description)
     events = Events()
     _wait_for_nics(description, BOOT_WAIT)
     result = _mptcp_converge.converge(None)
@@ -40,13 +46,13 @@ def boot(description: Mapping[str, Any]) -> Iterator[str]:
     refused = ""
     while True:
         seen = events.wait(min(guard.wake or RETRY, RETRY) if refused else guard.wake)
-        if seen.network or refused:
+        if seen.network or seen.deleted or refused:
             before = refused
             try:
                 result, refused = _mptcp_converge.converge(None, silent=guard.silent), ""
             except _mptcp_converge.ERRORS as error:
                 refused = str(error)
-                yield from [] if refused == before else [f"after a change of a NIC: {refused}"]
+                yield from [] if refused == before else [f"after a change of the network: {refused}"]
                 continue
             if result["plan"] or result["missing"] != missing:
                 yield from _lines(result) or ["every rail has its NIC again"]
@@ -56,8 +62,10 @@ def boot(description: Mapping[str, Any]) -> Iterator[str]:
 
 def _looked(guard: Guard, seen: Seen) -> Iterator[str]:
     try:
-        yield from guard.look(_state.load(_mptcp_converge.SLICE) or {"endpoints": [], "routes": []}, seen)
+        yield from guard.look(_mptcp_saved.load() or {"endpoints": [], "routes": []}, seen)
     except _mptcp_converge.ERRORS as error:
+        # A damaged file stays so until a playbook runs: not a line every 2 s.
+        guard.wake = guard.wake and _mptcp_guard.SLOW
         yield f"after a look at the connections: {error}"
 
 

@@ -9,6 +9,7 @@ At a shutdown it gives up dead paths before file systems are unmounted, and with
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any, Callable, Iterable, Mapping
 
@@ -63,7 +64,10 @@ _DO: dict[str, dict[str, Callable[[Saved], Iterable[str]]]] = {
 
 
 def main(arguments: list[str]) -> int:
-    """Run `COMMAND SLICE`; 0 when the slice is as it should be, 1 with one line of what is missing."""
+    """Run `COMMAND SLICE`; 0 when the slice is as it should be, else one line of what is missing.
+
+    Then 1, or EX_CONFIG of sysexits(3) for a damaged file, after which systemd does not start a unit again.
+    """
     parser = argparse.ArgumentParser(prog="nvmeof-mptcp", description="Converge this node to what a playbook saved.")
     commands = parser.add_subparsers(dest="command", required=True)
     converge = commands.add_parser("converge", help="make one slice as it was saved")
@@ -83,5 +87,5 @@ def main(arguments: list[str]) -> int:
             print(f"{name}: {line}", flush=True)
     except Exception as error:  # the journal gets one line, whatever went wrong
         print(f"{name}: {error}", file=sys.stderr)
-        return 1
+        return os.EX_CONFIG if isinstance(error, _state.Damaged) else 1
     return 0

@@ -15,7 +15,7 @@ import os
 import re
 import time
 from dataclasses import dataclass, field
-from typing import Callable, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DEVICE, OPTIONS
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_log import KernelLog
@@ -34,10 +34,7 @@ TRANSIENT = (
 #: What the kernel logs (nvmf_log_connect_error) of an answer that will be the same the next time, and the remedy.
 _ANSWERS = (
     (r"not allowed, hostnqn", "the target does not allow this host: add it to allowed_hosts of the subsystem there"),
-    (
-        r"Invalid Data Parameter, subsysnqn",
-        "the target serves no such subsystem on this port: check the NQN",
-    ),
+    (r"Invalid Data Parameter, subsysnqn", "the target serves no such subsystem on this port: check the NQN"),
     (r"Invalid Data Parameter, hostnqn", "the target does not accept this host NQN"),
     (r"no handler found for transport", "this kernel does not offer the transport: the role nvme_kernel brings it"),
     (
@@ -59,6 +56,10 @@ _ANSWERS = (
     ),
     (r"(unknown|invalid|missing) parameter", "this kernel does not know the option for this transport"),
 )
+#: What the kernel logs, or answers where its log cannot be read, when another secret may be the right one.
+_REJECTED = re.compile(r"authenticat|qid \d+: no key|invalid ctrl key|qid \d+ failed to receive")
+_KEYS = (errno.EKEYREJECTED, errno.EACCES)
+_SECRETS = tuple(option.name for option in OPTIONS if option.secret)
 _REMEDIES = {
     errno.EINVAL: "this kernel does not know the transport or an option; the role nvme_kernel brings mptcp.",
     errno.ENOENT: f"{DEVICE} does not exist: the module nvme-fabrics is not loaded (modprobe nvme-tcp).",
@@ -78,11 +79,14 @@ _REMEDIES = {
 
 
 class ConnectFailed(OSError):
-    """A connect that the kernel refused; strerror is why and what to do; permanent when a repetition cannot help."""
+    """A connect that the kernel refused; strerror is why and what to do; permanent when a repetition cannot help.
 
-    def __init__(self, code: int, why: str, permanent: bool) -> None:
+    rejected: it was the secrets.
+    """
+
+    def __init__(self, code: int, why: str, permanent: bool, rejected: bool = False) -> None:
         super().__init__(code, why)
-        self.permanent = permanent
+        self.permanent, self.rejected = permanent, rejected
 
 
 @dataclass(frozen=True)
@@ -145,19 +149,21 @@ def _own(lines: Sequence[str], folder: str = "/sys/class/nvme") -> list[str]:
 
 def _failed(error: OSError, log: Sequence[str]) -> ConnectFailed:
     text = "; ".join(log)
+    rejected = bool(_REJECTED.search(text)) or error.errno in _KEYS
     for pattern, remedy in _ANSWERS:
         if re.search(pattern, text):
-            return ConnectFailed(error.errno or 0, f"{remedy} (kernel: {text}).", True)
+            return ConnectFailed(error.errno or 0, f"{remedy} (kernel: {text}).", True, rejected)
     remedy = _REMEDIES.get(error.errno or 0, f"{os.strerror(error.errno or 0)}.")
     said = f" (kernel: {text})" if text else ""
-    return ConnectFailed(error.errno or 0, f"{remedy[:-1]}{said}.", error.errno not in TRANSIENT)
+    return ConnectFailed(error.errno or 0, f"{remedy[:-1]}{said}.", error.errno not in TRANSIENT, rejected)
 
 
 @dataclass
 class Connector:
     """Makes connections, trying again what may only be down for now until a deadline.
 
-    timeout: seconds for all connections together. pause: seconds between two rounds.
+    timeout: seconds for all connections together. pause: seconds between two rounds. others: secrets to try where those
+    of a connection are rejected.
     """
 
     timeout: float
@@ -166,6 +172,7 @@ class Connector:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     failures: list[Failure] = field(default_factory=list)
+    others: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
 
     def run(self, operations: Sequence[Operation]) -> list[Operation]:
         """Perform the connects and return those that were made; the others are in failures."""
@@ -196,13 +203,27 @@ class Connector:
                 if portal in dead:
                     # One dead target costs one timeout a round, however many subsystems it serves.
                     raise dead[portal]
-                self.ask(operation.value)
+                self._ask(operation.value)
                 made.append(operation)
             except OSError as error:
                 if error.errno in (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH):
                     dead[portal] = error
                 failed.append(Failure(operation.about, error, attempt))
         return made, failed
+
+    def _ask(self, options: str) -> None:
+        """Ask with the secrets of the connection, and where these are rejected with the others; raises the first."""
+        try:
+            self.ask(options)
+        except ConnectFailed as error:
+            if not error.rejected:
+                raise
+            rest = [word for word in options.split(",") if word.partition("=")[0] not in _SECRETS]
+            for secrets in self.others:
+                with contextlib.suppress(ConnectFailed):
+                    self.ask(",".join([*rest, *(f"{key}={secrets[key]}" for key in _SECRETS if key in secrets)]))
+                    return
+            raise
 
 
 def explain(operation: Operation, error: OSError) -> str | None:

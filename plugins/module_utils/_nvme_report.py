@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Collection, Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_users import users as device_users
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import normalise_address
@@ -20,12 +20,13 @@ def report(
     sockets: Callable[[], Sequence[Connection]] = connections,
     users: Callable[[str], list[str]] = functools.partial(device_users, claims=False),
     shown: Callable[[str], Secret] = secret,
+    known: Collection[str] = (),
 ) -> dict[str, Any]:
-    """controllers, portals and subsystems, as the module nvme_info documents them."""
+    """controllers, portals and subsystems, as the module nvme_info documents them. known: as in recognise()."""
     on_tcp = any(one.sysfs_transport in ("tcp", "mptcp") for one in nvme.controllers)
     # A machine without such a controller may have no kernel module that lists sockets.
     found = list(sockets()) if on_tcp else []
-    nvme = recognise(nvme, [(one.remote, str(one.remote_port)) for one in found])
+    nvme = recognise(nvme, [(one.remote, str(one.remote_port)) for one in found], known)
     subsystems = as_dict(nvme.subsystems)
     for subsystem in subsystems:
         for namespace in subsystem["namespaces"]:

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
-from typing import Any, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Collection, Iterable, Mapping
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import OPTIONS, normalise_address
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import (
+    DISCOVERY_NQN,
+    OPTIONS,
+    name_of,
+    normalise_address,
+)
 
 #: Controllers in these states are on their way out; the kernel does not count them as connected either.
 _LEAVING = ("deleting", "deleting (no IO)", "dead")
@@ -108,21 +113,29 @@ def read(root: str = "/") -> Nvme:
     )
 
 
-def recognise(nvme: Nvme, mptcp_portals: Iterable[tuple[str, str]]) -> Nvme:
+def recognise(nvme: Nvme, mptcp_portals: Iterable[tuple[str, str]], known: Collection[str] = ()) -> Nvme:
     """The reading with the true transport of every controller.
 
     A kernel of the posted series says C(tcp) for both. mptcp_portals are the remote (address, port) of this machine's
     MPTCP connections: a controller C(tcp) of such a portal is MPTCP, unless the kernel names one C(mptcp) there.
+    One that is not live may have no sockets: known, names of connections that are ours or declared, decides then.
     """
     named = {(one.traddr, one.trsvcid) for one in nvme.controllers if one.sysfs_transport == "mptcp"}
     portals = {(normalise_address(address), port) for address, port in mptcp_portals} - named
     controllers = []
     for one in nvme.controllers:
-        values = dict(one.__dict__)
-        if one.sysfs_transport == "tcp" and (one.traddr, one.trsvcid) in portals:
-            values["transport"] = "mptcp"
-        controllers.append(Controller(**values))
+        away = one.state != "live" and _is_known(one, "mptcp", known) and not _is_known(one, "tcp", known)
+        mptcp = one.sysfs_transport == "tcp" and ((one.traddr, one.trsvcid) in portals or away)
+        controllers.append(replace(one, transport="mptcp") if mptcp else one)
     return Nvme(tuple(controllers), nvme.subsystems, nvme.device)
+
+
+def _is_known(one: Controller, transport: str, known: Collection[str]) -> bool:
+    # Names have no host NQN where it is this machine's; a discovery service may show another NQN than it was asked by.
+    where = {key: getattr(one, key) for key in ("traddr", "trsvcid", "host_traddr", "host_iface")}
+    nqns = (one.subsysnqn, DISCOVERY_NQN) if one.cntrltype == "discovery" else (one.subsysnqn,)
+    names = [(nqn, host) for nqn in nqns for host in ("", one.hostnqn)]
+    return any(name_of({**where, "transport": transport, "subsysnqn": n, "hostnqn": h}) in known for n, h in names)
 
 
 def _names(folder: str, pattern: str) -> list[str]:

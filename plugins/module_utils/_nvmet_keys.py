@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state
@@ -23,9 +24,13 @@ def give(nqn: str, keys: Mapping[str, str], check: bool = False, machine: Machin
     """Converge the target to what was saved of it, with these keys of one host in place of those it had.
 
     keys: by the name of their attribute, C(dhchap_key) and C(dhchap_ctrl_key).
-    Raises NotServed, and what converge raises.
+    Raises NotServed, and what converge raises; with check also Busy.
     """
     on = machine or Machine()
+    if check and os.path.exists(on.lock_path):
+        # What cannot be done now is to be known before another target is changed. The file is there already.
+        with _state.lock(on.lock_path):
+            pass
     saved = _state.load(SLICE, on.config_dir)
     if saved is None:
         raise NotServed("this target was never set up: run targets.yml first")

@@ -32,6 +32,10 @@ class Busy(Exception):
     """Another run held the lock for longer than we were willing to wait."""
 
 
+class Damaged(ValueError):
+    """A file of ours does not hold what we write; only a playbook or a person mends that."""
+
+
 class Unsaved(OSError):
     """A file of ours could not be written; the old one stays. applied: what had been done to the system before."""
 
@@ -139,18 +143,18 @@ def _replace(path: str, content: str | bytes, mode: int) -> None:
 
 
 def read_json(path: str) -> Any | None:
-    """What a file of ours holds, or None when it does not exist. Raises ValueError when it is damaged."""
+    """What a file of ours holds, or None when it does not exist. Raises Damaged."""
     try:
         with open(path, encoding="utf-8") as stream:
             return json.load(stream)
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); remove it and run the playbook again") from None
+        raise Damaged(f"{path} is not valid JSON ({error}); remove it and run the playbook again") from None
 
 
 def load(slice_name: str, config_dir: str = CONFIG_DIR) -> dict[str, Any] | None:
-    """The saved description of a slice, or None when none was ever applied. Raises ValueError when it is damaged."""
+    """The saved description of a slice, or None when none was ever applied. Raises Damaged."""
     path = os.path.join(config_dir, f"{slice_name}.json")
     found = read_json(path)
     if found is not None and not isinstance(found, dict):
@@ -158,9 +162,9 @@ def load(slice_name: str, config_dir: str = CONFIG_DIR) -> dict[str, Any] | None
     return found
 
 
-def damaged(path: str, then: str = "run the playbook again, which writes it anew") -> ValueError:
+def damaged(path: str, then: str = "run the playbook again, which writes it anew") -> Damaged:
     """The error of a file of ours that is JSON but does not hold what we write."""
-    return ValueError(f"{path} does not hold what this collection wrote; remove it and {then}")
+    return Damaged(f"{path} does not hold what this collection wrote; remove it and {then}")
 
 
 def save(slice_name: str, description: dict[str, Any], config_dir: str = CONFIG_DIR) -> bool:
@@ -181,12 +185,12 @@ _UNOWNED = "what earlier runs made then counts as made by others, and is not rem
 
 
 def owned(slice_name: str, owned_dir: str = OWNED_DIR) -> list[str]:
-    """Names of the objects that this collection created, sorted. Raises ValueError when the file is damaged."""
+    """Names of the objects that this collection created, sorted. Raises Damaged."""
     path = os.path.join(owned_dir, f"{slice_name}.owned.json")
     try:
         found = read_json(path)
-    except ValueError as error:
-        raise ValueError(f"{error}; {_UNOWNED}") from None
+    except Damaged as error:
+        raise Damaged(f"{error}; {_UNOWNED}") from None
     if found is not None and not (isinstance(found, list) and all(isinstance(name, str) for name in found)):
         raise damaged(path, f"run the playbook again; {_UNOWNED}")
     return found or []

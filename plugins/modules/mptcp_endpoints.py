@@ -148,7 +148,7 @@ foreign_endpoints:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_converge, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_converge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
 
 
@@ -196,7 +196,7 @@ def main() -> None:
     except Refused as refused:
         applied = [operation.line() for operation in refused.applied]
         module.fail_json(msg=str(refused), applied=applied, changed=bool(applied))
-    except (OSError, ValueError, _state.Busy, _mptcp_converge.TooManyRails, _mptcp_converge.NotConverged) as error:
+    except _mptcp_converge.ERRORS as error:
         module.fail_json(msg=str(error))
     for problem in result["missing"]:
         module.warn(f"rail without a usable NIC: {problem}")

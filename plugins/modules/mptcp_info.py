@@ -165,11 +165,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
-    _mptcp_converge,
     _mptcp_counters,
     _mptcp_rails,
+    _mptcp_saved,
     _sock_diag,
-    _state,
 )
 
 
@@ -203,7 +202,7 @@ def main() -> None:
     port = module.params["port"]
     owner = addresses(module)
     try:
-        description = _state.load(_mptcp_converge.SLICE) or {"endpoints": [], "routes": []}
+        description = _mptcp_saved.load() or {"endpoints": [], "routes": []}
         found = _sock_diag.connections()
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))

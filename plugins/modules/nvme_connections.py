@@ -15,7 +15,7 @@ description:
     used namespace keeps another live path.
   - A namespace that is used never loses its last live path, unless its subsystem is listed in O(allow_disruption). Used
     is what is mounted, open, swapped on, held by device-mapper, md, a pool or a container, behind a loop device or
-    served by nvmet.
+    served by nvmet, and what is by its contents a part of LVM, md or a pool, also while that is not running.
   - A connection that is wrong or cannot be made does not keep the others from being made; the module fails at the end
     and names each with the kernel's reason. Nothing is disconnected then.
   - After a success the description is saved to C(/etc/nvmeof-mptcp/host.json), which the unit C(nvmeof-mptcp-host)
@@ -293,7 +293,7 @@ options:
     description:
       - Which controllers that are not declared are disconnected.
       - V(owned) are those of an earlier description; V(all) are all of this host NQN but discovery controllers; V(none)
-        are none.
+        are none, and those of an earlier description stay what V(owned) disconnects in a later run.
     type: str
     choices: [owned, all, none]
     default: owned

@@ -181,7 +181,8 @@ subsystems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_counters, _transport_state, _unit
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_counters, _state, _transport_state, _unit
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_saved import SLICE
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_identity import find
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_report import report
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import read
@@ -199,9 +200,9 @@ def main() -> None:
             node_program=_unit.digest(),
             counters=_mptcp_counters.counters(),
             interfaces=_mptcp_counters.interfaces(),
-            **report(read()),
+            **report(read(), known=_state.owned(SLICE)),
         )
-    except OSError as error:
+    except (OSError, _state.Damaged) as error:
         module.fail_json(msg=str(error))
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import itertools
 import os
@@ -49,6 +50,10 @@ class Kernel:
         #: What the discovery controller of an address has in its log; OSError to refuse it.
         self.logs: dict[str, list[Entry] | OSError] = {}
         self.used: dict[str, list[str]] = {}
+        #: What is on a device that answers.
+        self.carried: dict[str, list[str]] = {}
+        #: The key that the target at an address has of this host; what is not here asks for none.
+        self.keys: dict[str, str] = {}
 
     def resolve(self, name: str) -> list[str]:
         if name not in self.names:
@@ -61,6 +66,8 @@ class Kernel:
         code = self.refuse.get(given["traddr"])
         if code:
             raise _nvme_connect.ConnectFailed(code, "no.", code not in _nvme_connect.TRANSIENT)
+        if self.keys.get(given["traddr"], given.get("dhchap_secret", "")) != given.get("dhchap_secret", ""):
+            raise _nvme_connect._failed(OSError(errno.EKEYREJECTED, ""), ["nvme nvme9: qid 0: authentication failed"])
         # The kernel takes the lowest number that is free.
         number = next(one for one in itertools.count() if not (self.root / f"sys/class/nvme/nvme{one}").exists())
         is_discovery = given["nqn"] == DISCOVERY_NQN
@@ -141,6 +148,7 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     found = Kernel(tmp_path)
     monkeypatch.setattr(converging, "read", functools.partial(_nvme_sysfs.read, root))
     monkeypatch.setattr(rounds, "users", lambda device: found.used.get(device, []))
+    monkeypatch.setattr(rounds, "members", lambda device: found.carried.get(device, []))
     monkeypatch.setattr(_discovery, "kernel_log", found.discovery_log)
     monkeypatch.setattr(rounds, "Names", functools.partial(_host_names.Names, lookup=found.resolve))
     monkeypatch.setattr(rounds, "_loaded", lambda module: True)

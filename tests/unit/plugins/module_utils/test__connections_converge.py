@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import errno
 import json
@@ -21,11 +22,14 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _connections_round,
     _connections_saved,
     _nvme_connect,
+    _sock_diag,
     _state,
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_converge as converging
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
-from emulated_fabrics import CONNECTION, SECRET, Kernel, description, run, state
+from emulated_fabrics import CONNECTION, SECRET, Kernel, description, discovering, entry, run, state
+
+WHO = f",hostnqn={nvme_tree.HOSTNQN},hostid={nvme_tree.HOSTID}"
 
 
 def test_connect_again_and_disconnect(kernel: Kernel, tmp_path: Path) -> None:
@@ -363,3 +367,106 @@ def test_a_transport_without_its_module_does_not_keep_back_the_others(kernel: Ke
     assert "Module nvme-rdma not found. The role nvme_kernel brings the kernel's modules" in caught.value.errors[0]
     assert [one.traddr for one in converging.look().controllers] == ["192.0.2.1"]
     assert _state.load("host") is None
+
+
+@pytest.mark.parametrize("earlier", ["ours", "made by others"])
+def test_a_controller_without_sockets_is_not_made_again_where_sysfs_says_tcp(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, earlier: str
+) -> None:
+    sockets = [argparse.Namespace(remote="192.0.2.1", remote_port=4420)]
+    monkeypatch.setattr(_sock_diag, "connections", lambda: sockets)
+    if earlier == "ours":
+        run(kernel, description())
+    else:
+        kernel.connect(f"transport=mptcp,traddr=192.0.2.1,trsvcid=4420,nqn={nvme_tree.NQN}{WHO}")
+    nvme_tree.write(kernel.root / "sys/class/nvme/nvme0", transport="tcp")
+    assert not [one for one in run(kernel, description()).operations if one.path == "/dev/nvme-fabrics"]
+    nvme_tree.write(kernel.root / "sys/class/nvme/nvme0", state="connecting")
+    sockets.clear()
+    if earlier != "ours":
+        shutil.rmtree(kernel.root / "own")
+        shutil.rmtree(kernel.root / "etc")
+    for check in (True, False):
+        done = run(kernel, description(), check=check)
+        assert [one for one in done.operations if "nvme-fabrics" in one.path] == []
+    assert len(kernel.asked) == 1
+    gone = run(kernel, {**description(), "connections": []})
+    assert gone.disconnects == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}"]
+
+
+@pytest.mark.parametrize("prune", ["none", "all"])
+def test_what_a_policy_leaves_stays_ours_and_what_others_made_does_not_become_it(kernel: Kernel, prune: str) -> None:
+    other = {**CONNECTION, "traddr": "192.0.2.2", "hostnqn": "nqn.2026-11.org.example:h2"}
+    run(kernel, description(CONNECTION, other))
+    kernel.connect(f"transport=mptcp,traddr=192.0.2.3,trsvcid=4420,nqn={nvme_tree.NQN},hostnqn=nqn.x,hostid=x")
+    run(kernel, description(CONNECTION, prune=prune))
+    assert len(converging.look().controllers) == 3
+    done = run(kernel, description(CONNECTION))
+    assert done.disconnects == [f"mptcp 192.0.2.2:4420 {nvme_tree.NQN} hostnqn=nqn.2026-11.org.example:h2"]
+    assert _state.owned("host") == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}"]
+
+
+def test_what_a_failed_run_has_made_is_left_to_the_next_playbook(kernel: Kernel, tmp_path: Path) -> None:
+    run(kernel, description(CONNECTION))
+    saved = _connections_saved.load(str(tmp_path / "etc"))
+    other = {**CONNECTION, "traddr": "192.0.2.2"}
+    with pytest.raises(converging.NotConverged):
+        run(kernel, description(CONNECTION, other, {**CONNECTION, "traddr": "no name"}))
+    assert len(converging.look().controllers) == 2
+    # The service, which an event wakes.
+    assert run(kernel, saved).disconnects == []
+    assert len(converging.look().controllers) == 2
+    assert run(kernel, description(CONNECTION)).disconnects == [f"mptcp 192.0.2.2:4420 {nvme_tree.NQN}"]
+
+
+def test_what_is_left_and_then_goes_by_itself_is_ours_no_more(kernel: Kernel) -> None:
+    run(kernel, description(CONNECTION, {**CONNECTION, "traddr": "192.0.2.2"}))
+    run(kernel, description(CONNECTION, prune="none"))
+    assert len(_state.owned("host")) == 2
+    shutil.rmtree(kernel.root / "sys/class/nvme/nvme1")
+    run(kernel, description(CONNECTION, prune="none"))
+    assert _state.owned("host") == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}"]
+
+
+def test_what_a_log_named_stays_ours_without_pruning(kernel: Kernel) -> None:
+    kernel.logs["192.0.2.1"] = [entry()]
+    run(kernel, discovering("192.0.2.1"))
+    run(kernel, {**description(prune="none"), "connections": []})
+    assert len(converging.look().controllers) == 2
+    done = run(kernel, {**description(), "connections": []})
+    assert len(done.disconnects) == 2
+    assert _state.owned("host") == _state.owned(_connections_round.NAMED) == []
+
+
+def test_what_is_written_on_a_namespace_counts_as_use_while_a_path_is_live(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(kernel, description(CONNECTION, {**CONNECTION, "traddr": "192.0.2.2"}))
+    kernel.carried["nvme0n1"] = ["carrying an LVM physical volume (nvme0n1)"]
+    run(kernel, description(CONNECTION))
+    with pytest.raises(
+        converging.NotConverged, match="last live path: /dev/nvme0n1 is carrying an LVM physical volume"
+    ):
+        run(kernel, {**description(), "connections": []})
+    (state_file,) = (kernel.root / "sys/class/nvme").glob("*/state")
+    state_file.write_text("connecting\n")
+    monkeypatch.setattr(_connections_round, "members", lambda device: pytest.fail("a read from a dead path would hang"))
+    run(kernel, {**description(), "connections": []})
+    assert converging.look().controllers == ()
+
+
+def test_what_is_written_on_a_namespace_goes_when_its_subsystem_is_named(kernel: Kernel) -> None:
+    run(kernel, description())
+    kernel.carried["nvme0n1"] = ["carrying the superblock of an md array (nvme0n1)"]
+    assert run(kernel, {**description(allow_disruption=[nvme_tree.NQN]), "connections": []}).disconnects
+
+
+def test_what_left_the_logs_stays_for_what_is_written_on_it_unless_it_is_named(kernel: Kernel) -> None:
+    kernel.logs["192.0.2.1"] = [entry()]
+    run(kernel, discovering("192.0.2.1", gone="disconnect"))
+    kernel.logs["192.0.2.1"] = []
+    kernel.carried["nvme1n1"] = ["carrying an LVM physical volume (nvme1n1)"]
+    (note,) = run(kernel, discovering("192.0.2.1", gone="disconnect")).notes
+    assert "kept as long as it is used: /dev/nvme1n1 is carrying an LVM physical volume" in note
+    done = run(kernel, discovering("192.0.2.1", gone="disconnect", allow_disruption=[nvme_tree.NQN]))
+    assert done.disconnects == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}"]

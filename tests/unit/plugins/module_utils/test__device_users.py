@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import nvme_tree
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _device_users
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_users import users
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_users import members, users
 
 
 @pytest.fixture
@@ -101,3 +102,25 @@ def test_a_process_that_has_it_open(root: Path) -> None:
     (root / "proc/42/fd/3").symlink_to("/dev/null")
     (root / "proc/42/fd/4").symlink_to("/dev/zero")
     assert users("nvme0n1", str(root)) == ["open by fio (pid 42)"]
+
+
+def test_what_is_written_on_a_device_or_a_partition_of_it(root: Path) -> None:
+    (root / "dev").mkdir(exist_ok=True)
+    whole, part = root / "dev/nvme0n1", root / "dev/nvme0n1p1"
+    whole.write_bytes(bytes(1 << 20))
+    part.write_bytes(b"\0" * 512 + b"LABELONE".ljust(24, b"\0") + b"LVM2 001" + bytes(1 << 20))
+    assert members("nvme0n1", str(root)) == ["carrying an LVM physical volume (nvme0n1p1)"]
+    whole.write_bytes(b"\0" * 4096 + b"\xfc\x4e\x2b\xa9" + bytes(1 << 20))
+    assert members("nvme0n1", str(root))[0] == "carrying the superblock of an md array (nvme0n1)"
+    whole.unlink()
+    part.unlink()
+    assert members("nvme0n1", str(root)) == []
+
+
+def test_a_device_that_does_not_answer_counts_as_used(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(_device_users, "signature", lambda path: answers.wait(30) and None)
+    try:
+        assert members("nvme0n1", str(root), patience=0.05) == ["not answering, so that nobody knows what is on it"]
+    finally:
+        answers.set()

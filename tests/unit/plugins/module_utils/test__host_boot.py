@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import collections
 import errno
+import json
+import os
+import re
 import shutil
 import time
 from typing import Callable
@@ -13,7 +16,10 @@ from typing import Callable
 import nvme_tree
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_converge as converging
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_boot, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved, _host_boot, _node, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_round import NAMED
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import generate
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DISCOVERY_NQN
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._uevents import LOST
 from emulated_fabrics import (
     CONNECTION,
@@ -21,6 +27,7 @@ from emulated_fabrics import (
     description,
     discovering,
     entry,
+    referral,
     run,
 )
 
@@ -213,3 +220,243 @@ def test_the_boot_waits_for_a_dead_target_no_longer_than_it_says(
 
     service.run(waits)
     assert service.readies == 1
+
+
+DAMAGES = {
+    "{": "is not valid JSON",
+    "[]": "does not hold what this collection wrote",
+    "{}": "does not hold what this collection wrote",
+    json.dumps({"connections": "x", "hostnqn": nvme_tree.HOSTNQN}): "does not hold what this collection wrote",
+    json.dumps({"connections": [], "hostnqn": nvme_tree.HOSTNQN, "hostid": "x"}): "hostid is 'x'; it must be a UUID",
+    json.dumps({"connections": [], "hostnqn": "x"}): "hostnqn",
+    json.dumps({"connections": [], "hostnqn": ""}): "hostnqn is not set",
+}
+
+
+@pytest.mark.parametrize(("content", "why"), DAMAGES.items())
+def test_what_no_start_heals_ends_the_service_once_with_one_line(
+    service: Service, capsys: pytest.CaptureFixture[str], content: str, why: str
+) -> None:
+    path = service.kernel.root / "etc/host.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    assert _node.main(["converge", "host"]) == os.EX_CONFIG
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(path) in line
+    assert why in line
+    assert "run the playbook again" in line
+
+
+@pytest.mark.parametrize(("content", "why"), list(DAMAGES.items())[:-1])
+def test_what_is_damaged_while_the_service_runs_is_told_once_and_followed_when_it_is_whole(
+    service: Service, content: str, why: str
+) -> None:
+    kernel = service.kernel
+    run(kernel, description())
+    path = kernel.root / "etc/host.json"
+    whole = path.read_text()
+
+    def damaged() -> list:
+        path.write_text(content)
+        shutil.rmtree(kernel.root / "sys/class/nvme/nvme0")
+        return ["nvme0 was removed"]
+
+    def mended() -> list:
+        assert names() == []
+        path.write_text(whole)
+        return []
+
+    told = service.run(damaged, nothing, mended, nothing)
+    (line,) = [line for line in told if line.startswith("waiting")]
+    assert why in line
+    assert told[-1] == "1 connection(s) as described"
+    assert service.waits == [None, 2.0, 3.0, None, None]
+
+
+def test_what_another_start_can_heal_has_another_status(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(service.kernel, description())
+
+    def fails(*_given: object, **_named: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_host_boot, "converge", fails)
+    assert _node.main(["converge", "host"]) == 1
+
+
+def test_a_controller_of_another_identity_is_waited_for_until_it_goes(service: Service) -> None:
+    kernel = service.kernel
+    run(kernel, description())
+    (identifier,) = (kernel.root / "sys/class/nvme").glob("*/hostid")
+    identifier.write_text("0d0c9a5e-7c0e-4d4c-8f38-2f2a3a3f1a11\n")
+
+    def goes() -> list:
+        shutil.rmtree(identifier.parent)
+        return ["nvme0 was removed"]
+
+    told = service.run(nothing, goes)
+    assert [re.sub("/.*", "", line) for line in told if line.startswith("waiting")] == [told[0]]
+    assert "the kernel allows one for a name" in told[0]
+    assert told[-1] == "1 connection(s) as described"
+    assert service.waits == [2.0, 3.0, None]
+
+
+OLD, NEW, OTHER = (generate() for _ in range(3))
+
+
+def rotating(secret: str, *addresses: str) -> dict:
+    return description(*({**CONNECTION, "traddr": one, "dhchap_secret": secret} for one in addresses))
+
+
+def reboots(kernel: Kernel) -> None:
+    shutil.rmtree(kernel.root / "sys")
+    kernel.asked.clear()
+
+
+def test_after_a_rotation_that_reached_some_targets_a_reboot_finds_all_of_them(service: Service) -> None:
+    kernel = service.kernel
+    kernel.keys = {"192.0.2.1": OLD, "192.0.2.2": OLD}
+    run(kernel, rotating(OLD, *kernel.keys))
+    assert _connections_saved.expect([{"dhchap_secret": NEW}], _state.CONFIG_DIR)
+    assert not _connections_saved.expect([{"dhchap_secret": NEW}], _state.CONFIG_DIR)
+    assert "DHHC" not in (kernel.root / "etc/host.json").read_text()
+    kernel.keys["192.0.2.1"] = NEW
+    for _boot in range(2):
+        reboots(kernel)
+        told = service.run(nothing)
+        assert told[-1] == "2 connection(s) as described"
+        assert "DHHC" not in " ".join(told)
+        assert len(names()) == 2
+    kernel.keys["192.0.2.2"] = NEW
+    run(kernel, rotating(NEW, *kernel.keys))
+    assert "expected" not in _state.load("host")
+    (file,) = (kernel.root / "etc/keys/host").iterdir()
+    assert json.loads(file.read_text()) == {"dhchap_secret": NEW}
+    assert not run(kernel, rotating(NEW, *kernel.keys)).changed
+
+
+def test_a_run_that_ends_halfway_leaves_a_host_that_finds_targets_with_either_key(service: Service) -> None:
+    kernel = service.kernel
+    run(kernel, rotating(OLD, "192.0.2.1", "192.0.2.2"))
+    # The second target is away, although it has the new key already.
+    kernel.refuse["192.0.2.2"] = errno.ETIMEDOUT
+    shutil.rmtree(kernel.root / "sys/class/nvme/nvme1")
+    with pytest.raises(converging.NotConverged):
+        run(kernel, rotating(NEW, "192.0.2.1", "192.0.2.2"))
+    kernel.keys, kernel.refuse = {"192.0.2.1": NEW, "192.0.2.2": NEW}, {}
+    reboots(kernel)
+    service.run(nothing)
+    assert len(names()) == 2
+
+
+def test_what_discovery_logs_name_is_found_with_either_key(service: Service) -> None:
+    kernel = service.kernel
+    kernel.logs["192.0.2.1"] = [entry(), entry("nqn.2026-11.org.example:vol9", "192.0.2.2")]
+    run(kernel, discovering("192.0.2.1", discovered={"dhchap_secret": OLD}))
+    _connections_saved.expect([{"dhchap_secret": NEW}], _state.CONFIG_DIR)
+    _connections_saved.expect([{"dhchap_secret": OTHER}], _state.CONFIG_DIR)
+    kernel.keys = {"192.0.2.2": OTHER}
+    reboots(kernel)
+    service.run(nothing)
+    assert len(names()) == 3
+
+
+def test_a_target_with_a_key_that_nobody_knows_is_told_with_the_first_refusal(service: Service) -> None:
+    kernel = service.kernel
+    run(kernel, rotating(OLD, "192.0.2.1"))
+    _connections_saved.expect([{"dhchap_secret": NEW}], _state.CONFIG_DIR)
+    kernel.keys = {"192.0.2.1": OTHER}
+    reboots(kernel)
+    told = service.run(nothing)
+    assert [line for line in told if line.startswith("waiting")] == [told[0]]
+    assert "the target rejected the authentication" in told[0]
+    assert [OLD in kernel.asked[0], NEW in kernel.asked[1]] == [True, True]
+
+
+def test_a_playbook_s_own_secret_has_to_be_right(service: Service) -> None:
+    kernel = service.kernel
+    run(kernel, rotating(OLD, "192.0.2.1"))
+    _connections_saved.expect([{"dhchap_secret": NEW}], _state.CONFIG_DIR)
+    kernel.keys = {"192.0.2.1": NEW}
+    reboots(kernel)
+    with pytest.raises(converging.NotConverged, match="rejected the authentication"):
+        run(kernel, rotating(OLD, "192.0.2.1"))
+
+
+def two_targets(kernel: Kernel, policy: str = "keep") -> None:
+    """The declared address refers to the second target, and each serves a subsystem."""
+    kernel.logs["192.0.2.1"] = [entry(), referral("192.0.2.2")]
+    kernel.logs["192.0.2.2"] = [entry(SECOND, "192.0.2.2")]
+    run(kernel, discovering("192.0.2.1", gone=policy, discovered={"ctrl_loss_tmo": -1}))
+
+
+SECOND = "nqn.2026-11.org.example:vol2"
+
+
+def test_a_boot_without_the_discovery_address_finds_the_targets_that_live(service: Service) -> None:
+    kernel = service.kernel
+    two_targets(kernel)
+    reboots(kernel)
+    kernel.refuse["192.0.2.1"] = errno.ETIMEDOUT
+
+    def named() -> list:
+        # First the address is asked.
+        assert names() == []
+        assert not [asked for asked in kernel.asked if "192.0.2.2" in asked]
+        return []
+
+    def found() -> list:
+        assert names() == sorted([DISCOVERY_NQN, SECOND])
+        assert all("ctrl_loss_tmo=-1" in asked for asked in kernel.asked)
+        # What is added there is found as well, for its log is read.
+        kernel.logs["192.0.2.2"].append(entry("nqn.2026-11.org.example:vol3", "192.0.2.2"))
+        return ["nvme0 says that its discovery log has changed"]
+
+    def added() -> list:
+        assert "nqn.2026-11.org.example:vol3" in names()
+        kernel.refuse.clear()
+        return []
+
+    told = service.run(named, found, added, nothing)
+    assert len(names()) == 5
+    wanted = [line for line in told if line.endswith("is wanted as a discovery log named it last")]
+    assert wanted == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN} is wanted as a discovery log named it last"]
+    assert told[-1] == "5 connection(s) as described"
+    assert service.waits[-1] is None
+
+
+def test_what_a_log_does_not_name_any_more_is_not_connected_by_a_boot_that_can_read_it(service: Service) -> None:
+    kernel = service.kernel
+    two_targets(kernel)
+    reboots(kernel)
+    kernel.logs["192.0.2.1"] = [entry()]
+    told = service.run(nothing)
+    assert not [asked for asked in kernel.asked if "192.0.2.2" in asked]
+    assert told[-1] == "2 connection(s) as described"
+    assert _state.owned(NAMED) == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}"]
+
+
+def test_what_was_remembered_in_vain_is_forgotten_once_the_address_answers(service: Service) -> None:
+    kernel = service.kernel
+    two_targets(kernel)
+    reboots(kernel)
+    kernel.refuse = {"192.0.2.1": errno.ETIMEDOUT, "192.0.2.2": errno.ECONNREFUSED}
+
+    def answers() -> list:
+        kernel.logs["192.0.2.1"] = [entry()]
+        del kernel.refuse["192.0.2.1"]
+        return []
+
+    told = service.run(nothing, answers, nothing)
+    assert names() == sorted([DISCOVERY_NQN, nvme_tree.NQN])
+    assert told[-1] == "2 connection(s) as described"
+    assert _state.owned(NAMED) == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}"]
+
+
+def test_a_playbook_connects_nothing_from_memory(service: Service) -> None:
+    kernel = service.kernel
+    two_targets(kernel)
+    reboots(kernel)
+    kernel.refuse["192.0.2.1"] = errno.ETIMEDOUT
+    with pytest.raises(converging.NotConverged):
+        run(kernel, discovering("192.0.2.1", discovered={"ctrl_loss_tmo": -1}))
+    assert names() == []

@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_actual, _mptcp_converge, _operation, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _mptcp_actual,
+    _mptcp_converge,
+    _mptcp_feasible,
+    _operation,
+    _state,
+)
 from test__mptcp_plan import Kernel, bare, description
 
 
@@ -40,7 +46,7 @@ class Machine(Kernel):
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     model = Machine(tmp_path)
     monkeypatch.setattr(_mptcp_actual, "read", lambda: model.actual)
-    monkeypatch.setattr(_mptcp_actual, "read_sysctl", lambda path: model.sysctls.get(path))
+    monkeypatch.setattr(_mptcp_actual, "read_sysctl", lambda path: model.sysctls.get(path, "as booted"))
     monkeypatch.setattr(_mptcp_converge, "apply", lambda plan, why: _operation.apply(plan, why, model.do))
     for function in (_state.load, _state.save, _state.would_save, _state.owned, _state.own):
         defaults = tuple(str(tmp_path / "etc") for _ in function.__defaults__ or ())
@@ -98,7 +104,6 @@ def test_refused_plan_is_not_what_boot_converges_to_and_forgets_nothing(machine:
         ("route add", OSError(5, "RTNETLINK answers: File exists"), "a route that is not ours has this destination"),
         ("route add", OSError(5, "Error: Nexthop has invalid gateway."), "no address in the network of that next hop"),
         ("limits set", OSError(5, "Error: limit greater than maximum (8)."), "use fewer rails"),
-        ("mptcp/enabled", FileNotFoundError(2, "No such file or directory"), "the running kernel has no such sysctl"),
         ("rule add", OSError(5, "RTNETLINK answers: Operation not permitted"), "as root"),
         ("rule add", OSError(5, "RTNETLINK answers: Cannot allocate memory"), "Cannot allocate memory"),
     ],
@@ -122,9 +127,77 @@ def test_too_many_rails_for_the_running_kernel_are_refused_before_anything_is_ch
     said = subprocess.CompletedProcess([], 1, "", "Error: limit greater than maximum (8).")
     monkeypatch.setattr(subprocess, "run", lambda *_args, **_options: said)
     wanted = {**description(), "limits": {"subflows": 10, "add_addr_accepted": 0}}
-    with pytest.raises(_mptcp_converge.TooManyRails, match=r"limit of 10 subflows .* maximum \(8\)"):
+    with pytest.raises(_mptcp_feasible.TooManyRails, match=r"limit of 10 subflows .* maximum \(8\)"):
         _mptcp_converge.converge(wanted, check=True)
     assert machine.done == []
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_sysctl_that_the_kernel_lacks_is_refused_before_anything_is_changed(
+    machine: Machine, check: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_mptcp_actual, "read_sysctl", lambda path: None if path.endswith("rto_max_ms") else "as booted")
+    wanted = {**description(), "sysctls": {"net.mptcp.enabled": "1", "net.ipv4.tcp_rto_max_ms": "5000"}}
+    with pytest.raises(ValueError, match=r"kernel has no /proc/sys/net/ipv4/tcp_rto_max_ms; nothing was changed"):
+        _mptcp_converge.converge(wanted, check=check)
+    assert machine.done == []
+
+
+def others(count: int) -> list[dict[str, Any]]:
+    return [
+        {"address": f"192.0.2.{number}", "id": number, "flags": ["subflow"], "dev": "", "port": 0}
+        for number in range(1, count + 1)
+    ]
+
+
+def test_endpoint_for_which_no_id_is_left_is_refused_before_anything_is_changed(machine: Machine) -> None:
+    machine.actual["endpoints"] += others(255)
+    with pytest.raises(ValueError, match=r"endpoints: 10\.10\.0\.5 needs an id, and all 255 are taken"):
+        _mptcp_converge.converge(description())
+    assert machine.done == []
+    del machine.actual["endpoints"][7:9]
+    with pytest.raises(ValueError, match=r"10\.10\.2\.5 needs an id"):
+        _mptcp_converge.converge(description())
+    assert machine.done == []
+
+
+def test_table_of_endpoints_that_would_overflow_is_refused_before_anything_is_changed(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def refuse(argv: list[str], **options: Any) -> Any:
+        asked.append(options["input"])
+        return subprocess.CompletedProcess(argv, 1, "", "Error: too many addresses.\nCommand failed -:9\n")
+
+    monkeypatch.setattr(subprocess, "run", refuse)
+    machine.actual["endpoints"] += others(6)
+    with pytest.raises(
+        _mptcp_feasible.TooManyEndpoints, match=r"^9 MPTCP endpoints .* \(Error: too many addresses\.\); 6 of them are"
+    ) as refused:
+        _mptcp_converge.converge(description())
+    assert "192.0.2.6" in str(refused.value)
+    assert len(asked[0].splitlines()) == 9
+    assert machine.done == []
+    machine.actual["endpoints"].pop()
+    _mptcp_converge.converge(description())
+    assert len(asked) == 1, "eight endpoints have room in every kernel"
+
+
+def test_table_that_others_have_filled_further_is_no_obstacle_when_nothing_is_added(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _mptcp_converge.converge(description())
+    machine.actual["endpoints"] += [{**one, "id": one["id"] + 10} for one in others(20)]
+    monkeypatch.setattr(subprocess, "run", lambda *_argv, **_options: pytest.fail("asked without need"))
+    assert _mptcp_converge.converge(description())["plan"] == []
+
+
+def test_boot_asks_in_no_other_namespace(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    _state.save("mptcp", {**description(), "limits": {"subflows": 10, "add_addr_accepted": 0}})
+    machine.actual["endpoints"] += others(10)
+    monkeypatch.setattr(subprocess, "run", lambda *_argv, **_options: pytest.fail("asked without need"))
+    assert "ip mptcp limits set subflows 10 add_addr_accepted 0" in _mptcp_converge.converge(None)["plan"]
 
 
 def test_what_the_description_no_longer_has_is_forgotten(machine: Machine) -> None:

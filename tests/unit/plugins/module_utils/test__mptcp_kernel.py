@@ -7,10 +7,12 @@ Runs as root on a kernel with MPTCP; elsewhere it is skipped, and the scenario C
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import time
 from collections.abc import Iterator
+from typing import IO
 
 import pytest
 from fabric_in_namespaces import UNABLE, Fabric, Machine, Topology, run
@@ -35,6 +37,20 @@ ALL = [f"10.10.{rail}.101" for rail in range(RAILS)]
 
 def connect(fabric: Fabric, count: int, flows: int = RAILS) -> list[list[str]]:
     return [[local for local, _backup in one] for one in fabric.connect("h", SERVICE, count, flows)]
+
+
+@contextlib.contextmanager
+def unit(fabric: Fabric, name: str, program: str = WATCH) -> Iterator[IO[str]]:
+    """What the unit of a machine says once the network is as described; it ends before the next test."""
+    journal = fabric.start(name, program, str(fabric.folder / name), json.dumps(fabric.plan(name)))
+    process = fabric.started[-1]
+    try:
+        while (line := journal.readline()) != "as described\n":
+            assert line
+        yield journal
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -84,16 +100,58 @@ def test_connecting_works_with_any_rail_dead(fabric: Fabric, fault: str, rail: i
 
 def test_unit_brings_back_what_the_kernel_dropped_with_the_nics(fabric: Fabric) -> None:
     """All rails down at once take every route along; an unplugged NIC takes the multipath route along."""
-    journal = fabric.start("h", WATCH, str(fabric.folder / "h"), json.dumps(fabric.plan("h")))
-    assert journal.readline() == "as described\n"
-    for state in ("down", "up"):
-        for rail in range(RAILS):
-            fabric.ip("h", f"link set r{rail} {state}")
-    while "every rail" not in (line := journal.readline()) and "metric 903" not in line:
-        assert line
-    # A rail whose next hop did not answer at once gets its share of the route when it does.
-    fabric.wait_until_as_planned("h")
-    assert connect(fabric, 2) == [ALL] * 2
+    with unit(fabric, "h") as journal:
+        for state in ("down", "up"):
+            for rail in range(RAILS):
+                fabric.ip("h", f"link set r{rail} {state}")
+        while "every rail" not in (line := journal.readline()) and "metric 903" not in line:
+            assert line
+        # A rail whose next hop did not answer at once gets its share of the route when it does.
+        fabric.wait_until_as_planned("h")
+        assert connect(fabric, 2) == [ALL] * 2
+
+
+# Says each time that it converges.
+COUNTED = WATCH.replace(
+    'print("ready", flush=True)',
+    """
+converge = _mptcp_converge.converge
+def counted(*arguments, **options):
+    print("converge", flush=True)
+    return converge(*arguments, **options)
+_mptcp_converge.converge = counted
+print("ready", flush=True)""",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "back"),
+    [
+        (
+            "h",
+            "route del 10.10.255.1/32 metric 902",
+            "ip route add 10.10.255.1/32 metric 902 proto 77 via 10.10.1.1 dev r1",
+        ),
+        ("h", "route flush proto 77", "ip route add blackhole 10.10.0.0/24 metric 4294967295 proto 77"),
+        ("t", "rule del priority 7799", "ip rule add from 10.10.255.1/32 prohibit priority 7799 protocol 77"),
+    ],
+)
+def test_what_somebody_deletes_is_back_at_once_and_wakes_the_unit_once(
+    fabric: Fabric, name: str, command: str, back: str
+) -> None:
+    with unit(fabric, name, COUNTED) as journal:
+        fabric.ip(name, command)
+        assert journal.readline() == "converge\n"
+        assert journal.readline().strip() == back
+        fabric.wait_until_as_planned(name)
+        time.sleep(2)
+        fabric.ip(name, "route add 203.0.113.0/24 via 192.0.2.1 proto static", "route del 203.0.113.0/24 proto static")
+        # The next that wakes it, so that there is something to wait for.
+        fabric.ip(name, "link set mgmt mtu 1400", "link set mgmt mtu 1500")
+        said = [journal.readline().strip()]
+        while said[-1] != "converge":
+            said.append(journal.readline().strip())
+        assert all(line.startswith("ip route add") for line in said[:-1]), said
 
 
 def test_data_never_leaves_by_the_management_nic(fabric: Fabric) -> None:
@@ -139,6 +197,27 @@ def test_what_others_made_stays(fabric: Fabric) -> None:
         assert "from 192.0.2.3" in fabric.ip("h", "rule")
     finally:
         fabric.ip("h", "mptcp endpoint delete id 99")
+
+
+def test_table_of_endpoints_that_others_fill_is_refused_before_anything_is_changed(fabric: Fabric) -> None:
+    """Nine where the kernel takes eight; one that takes more is not asked to refuse them."""
+    probe = [f"mptcp endpoint add 127.0.0.{number} subflow" for number in range(1, 10)]
+    argv = ["unshare", "--net", "ip", "-batch", "-"]
+    if subprocess.run(argv, input="\n".join(probe), capture_output=True, text=True).returncode == 0:
+        pytest.skip("this kernel takes more than eight endpoints")
+    others = [f"mptcp endpoint add 192.0.2.{number} id {number} subflow dev mgmt" for number in range(4, 9)]
+    fabric.ip("h", "mptcp endpoint delete id 3", "route del 10.10.255.1/32 metric 902 proto 77", *others)
+    before = [fabric.ip("h", f"-j {what}") for what in ("mptcp endpoint show", "route show table all")]
+    try:
+        fabric.ip("h", "mptcp endpoint add 192.0.2.99 id 99 subflow dev mgmt")
+        with pytest.raises(AssertionError, match=r"TooManyEndpoints: 9 MPTCP endpoints are needed at once"):
+            fabric.converge("h")
+        fabric.ip("h", "mptcp endpoint delete id 99")
+        assert [fabric.ip("h", f"-j {what}") for what in ("mptcp endpoint show", "route show table all")] == before
+        assert fabric.converge("h")["plan"][-1].startswith("ip mptcp endpoint add 10.10.2.101 dev r2 id 3")
+    finally:
+        for number in range(4, 9):
+            fabric.ip("h", f"mptcp endpoint delete id {number}")
 
 
 def test_reset_subflow_of_each_rail_returns_when_its_endpoint_does(fabric: Fabric) -> None:

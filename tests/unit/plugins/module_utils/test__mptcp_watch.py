@@ -19,7 +19,12 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_events import Seen
 
-DESCRIPTION = {"rails": [{"name": "rail0", "cidr": "10.10.0.0/24", "interface": "eth0", "address": "10.10.0.5"}]}
+DESCRIPTION: dict[str, Any] = {
+    "rails": [{"name": "rail0", "cidr": "10.10.0.0/24", "interface": "eth0", "address": "10.10.0.5"}],
+    "limits": {"subflows": 2, "add_addr_accepted": 0},
+    **{option: [] for option in ("endpoints", "addresses", "routes", "rules")},
+    **{option: {} for option in ("sysctls", "interface_sysctls")},
+}
 UP = {"ifname": "eth0", "ifindex": 2, "flags": ["UP"], "addr_info": [{"local": "10.10.0.5", "prefixlen": 24}]}
 
 
@@ -36,7 +41,7 @@ class Unit:
         self.looks = 0
         self.trouble: list[Exception] = []
 
-    wake = None
+    wake: float | None = None
     silent = frozenset({("10.10.255.1", "rail1")})
 
     def converge(self, wanted: Any, silent: Any = ()) -> Any:
@@ -103,7 +108,7 @@ def test_failure_at_boot_fails_the_unit_and_a_later_one_does_not(unit: Unit) -> 
         next(_mptcp_watch.boot(DESCRIPTION))
     unit.answers = [result(), OSError(1, "odd"), result("ip route add x")]
     lines = list(islice(_mptcp_watch.boot(DESCRIPTION), 3))
-    assert lines == ["as described", "after a change of a NIC: [Errno 1] odd", "ip route add x"]
+    assert lines == ["as described", "after a change of the network: [Errno 1] odd", "ip route add x"]
 
 
 def test_failure_of_a_look_is_told_and_does_not_end_the_unit(unit: Unit) -> None:
@@ -134,5 +139,19 @@ def test_refused_change_is_tried_again_without_an_event_and_told_once(unit: Unit
     unit.wait = wait  # type: ignore[method-assign]
     unit.answers = [result(), OSError(1, "odd"), OSError(1, "odd"), result("ip route add x")]
     lines = list(islice(_mptcp_watch.boot(DESCRIPTION), 3))
-    assert lines == ["as described", "after a change of a NIC: [Errno 1] odd", "ip route add x"]
+    assert lines == ["as described", "after a change of the network: [Errno 1] odd", "ip route add x"]
     assert waited == [None, _mptcp_watch.RETRY, _mptcp_watch.RETRY]
+
+
+def test_damaged_file_is_told_while_the_unit_runs_and_does_not_end_it(
+    unit: Unit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[Any] = [DESCRIPTION, {"rails": []}, DESCRIPTION]
+    monkeypatch.setattr(_state, "load", lambda name: kept.pop(0) if len(kept) > 1 else kept[0])
+    unit.answers = [result(), result(), result("ip route add x")]
+    unit.wake = 2.0
+    lines = list(islice(_mptcp_watch.boot(DESCRIPTION), 3))
+    assert lines[0] == "as described"
+    assert "mptcp.json does not hold what the role mptcp writes (endpoints is missing)" in lines[1]
+    assert unit.wake == 60.0, "not a line every 2 s"
+    assert lines[2] == "ip route add x"

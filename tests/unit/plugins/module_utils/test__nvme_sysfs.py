@@ -9,6 +9,7 @@ from pathlib import Path
 import nvme_tree
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _nvme_report, _nvme_sysfs, _sock_diag
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DISCOVERY_NQN
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_reauth import secret
 
 
@@ -61,6 +62,34 @@ def test_mptcp_is_recognised_by_its_sockets(tmp_path: Path) -> None:
     nvme_tree.controller(tmp_path, 1, transport="tcp", address="traddr=192.0.2.9,trsvcid=4420")
     found = _nvme_sysfs.recognise(_nvme_sysfs.read(str(tmp_path)), [("192.0.2.1", "4420"), ("192.0.2.9", "22")])
     assert [one.transport for one in found.controllers] == ["mptcp", "tcp"]
+
+
+def test_without_sockets_what_is_known_decides(tmp_path: Path) -> None:
+    nvme_tree.controller(tmp_path, 0, transport="tcp", state="connecting")
+    nvme_tree.controller(tmp_path, 1, transport="tcp", state="connecting", address="traddr=192.0.2.9,trsvcid=4420")
+    nvme_tree.controller(
+        tmp_path,
+        2,
+        transport="tcp",
+        state="resetting",
+        cntrltype="discovery",
+        subsysnqn="nqn.2026-11.org.example:its.own",
+        address="traddr=192.0.2.8,trsvcid=4420",
+    )
+    known = {
+        f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}",
+        f"mptcp 192.0.2.9:4420 {nvme_tree.NQN}",
+        f"tcp 192.0.2.9:4420 {nvme_tree.NQN}",
+        f"mptcp 192.0.2.8:4420 {DISCOVERY_NQN}",
+    }
+    nvme = _nvme_sysfs.read(str(tmp_path))
+    found = [one.transport for one in _nvme_sysfs.recognise(nvme, [], known).controllers]
+    assert found == ["mptcp", "tcp", "mptcp"]
+    assert [one.transport for one in _nvme_sysfs.recognise(nvme, []).controllers] == ["tcp"] * 3
+    # One that is live has sockets, and they tell.
+    nvme_tree.controller(tmp_path, 0, transport="tcp")
+    nvme = _nvme_sysfs.recognise(_nvme_sysfs.read(str(tmp_path)), [], known)
+    assert nvme.controllers[0].transport == "tcp"
 
 
 def test_a_kernel_that_tells_them_apart_is_believed(tmp_path: Path) -> None:

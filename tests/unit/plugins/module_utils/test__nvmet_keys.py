@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -55,3 +56,16 @@ def test_what_cannot_have_keys_is_told(tmp_path: Path) -> None:
     file.chmod(0o644)
     with pytest.raises(NotServed, match="has mode 0644"):
         give(OTHER, {"dhchap_key": KEYS[1]}, machine=on)
+
+
+def test_asking_tells_that_another_run_has_the_lock_and_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on = machine(tmp_path)
+    converge(authenticated(dhchap_key=KEYS[0]), machine=on)
+    monkeypatch.setattr(_state, "lock", functools.partial(_state.lock, timeout=0.0))
+    done = len(on.kernel.performed)
+    with _state.lock(on.lock_path), pytest.raises(_state.Busy, match="has held this lock"):
+        give(HOST, {"dhchap_key": KEYS[1]}, check=True, machine=on)
+    assert len(on.kernel.performed) == done
+    assert give(HOST, {"dhchap_key": KEYS[1]}, check=True, machine=on).changed

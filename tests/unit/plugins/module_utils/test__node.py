@@ -1,0 +1,46 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the program of the units ends: a damaged file is told once, and any other failure is worth another start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _node, _state
+
+ROLES = Path(__file__).resolve().parents[4] / "roles"
+UNITS = {
+    "mptcp": "mptcp/files/nvmeof-mptcp-network.service",
+    "target": "nvme_target/files/nvmeof-mptcp-target.service",
+    "host": "nvme_host/files/nvmeof-mptcp-host.service",
+}
+
+
+@pytest.mark.parametrize("name", _state.SLICES)
+@pytest.mark.parametrize(("content", "says"), [("{", "is not valid JSON"), ("[]", "does not hold what")])
+def test_unit_is_not_started_again_for_a_damaged_file(
+    name: str,
+    content: str,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(_state.load, "__defaults__", (str(tmp_path),))
+    (tmp_path / f"{name}.json").write_text(content)
+    status = _node.main(["converge", name])
+    assert f"\nRestartPreventExitStatus={status}\n" in (ROLES / UNITS[name]).read_text(encoding="utf-8")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{name}: {tmp_path}/{name}.json ")
+    assert says in line
+    assert " again" in line
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("not now"), _state.Busy("held")])
+def test_unit_is_started_again_after_any_other_failure(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_name: str) -> None:
+        raise error
+
+    monkeypatch.setattr(_state, "load", fails)
+    assert _node.main(["converge", "target"]) == 1
