@@ -1,0 +1,79 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""In-band authentication: secrets come, are changed under I/O without a reconnect, and outlive a reboot.
+
+Last by its name, for the host needs its secrets from then on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import generate
+from conftest import VOLUMES, everything_is_there, load, until
+from machines import LAB_DIR, ROOT, reboot
+from testinfra.host import Host
+
+FIRST, SECOND = generate(), generate()
+#: Name, cntlid and secret of each controller of a volume.
+SHOWN = (
+    "for one in /sys/class/nvme/nvme*; do grep -q ':vol' $one/subsysnqn && "
+    "echo ${one##*/} $(cat $one/cntlid) $(cat $one/dhchap_secret); done; :"
+)
+
+
+@pytest.fixture
+def play(tmp_path: Path):
+    def run(playbook: str, secret: str) -> None:
+        variables = tmp_path / "secret.json"
+        variables.touch(0o600)
+        variables.write_text(json.dumps({"fabric_dhchap_secret": secret}))
+        command = ["ansible-playbook", f"playbooks/{playbook}.yml", "--diff", "--extra-vars", f"@{variables}"]
+        for inventory in ("inventories/lab", "molecule/host/inventory"):
+            command += ["--inventory", str(ROOT / inventory)]
+        command += ["--extra-vars", f"@{ROOT / 'molecule/host/vars/machines.yml'}"]
+        settings = {**os.environ, "LAB_DIR": str(LAB_DIR), "ANSIBLE_NOCOLOR": "1"}
+        result = subprocess.run(command, cwd=ROOT, env=settings, check=False, capture_output=True, text=True)
+        print(result.stdout, result.stderr)
+        assert result.returncode == 0
+        assert [one for one in (FIRST, SECOND) if one in result.stdout + result.stderr] == []
+
+    return run
+
+
+def shown(initiator: Host) -> list[list[str]]:
+    return [line.split() for line in initiator.check_output(SHOWN).splitlines()]
+
+
+def test_a_host_is_given_a_secret(play, initiator: Host) -> None:
+    until(lambda: everything_is_there(initiator), 90)
+    for playbook in ("targets", "hosts"):
+        play(playbook, FIRST)
+    until(lambda: everything_is_there(initiator), 30)
+    assert [secret == FIRST for _name, _cntlid, secret in shown(initiator)] == [True] * len(VOLUMES)
+    assert initiator.check_output("stat -c %a /sys/class/nvme/nvme*/dhchap_secret | sort -u") == "600"
+
+
+def test_another_one_takes_its_place_under_io_without_a_reconnect(play, initiator: Host) -> None:
+    before = shown(initiator)
+    with load(initiator, VOLUMES["target1"]):
+        play("rotate", SECOND)
+    after = shown(initiator)
+    assert [one[:2] for one in after] == [one[:2] for one in before]
+    assert [secret == SECOND for _name, _cntlid, secret in after] == [True] * len(VOLUMES)
+    # The second run finds nothing to do.
+    play("rotate", SECOND)
+    # What connects from now on is asked for the new one.
+    for name, _cntlid, _secret in after:
+        initiator.check_output(f"echo 1 > /sys/class/nvme/{name}/reset_controller")
+    until(lambda: everything_is_there(initiator), 30)
+
+
+def test_it_is_the_one_of_the_next_boot(targets: dict[str, Host], initiator: Host) -> None:
+    reboot(*targets.values(), initiator)
+    until(lambda: everything_is_there(initiator), 120)
+    assert [secret == SECOND for _name, _cntlid, secret in shown(initiator)] == [True] * len(VOLUMES)
