@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import generate
 from conftest import VOLUMES, everything_is_there, load, until
-from machines import LAB_DIR, ROOT, reboot
+from machines import LAB_DIR, LONG, ROOT, reboot
 from testinfra.host import Host
 
 FIRST, SECOND = generate(), generate()
@@ -78,6 +78,7 @@ def test_another_one_takes_its_place_under_io_without_a_reconnect(play, initiato
     until(lambda: everything_is_there(initiator), 30)
 
 
+@LONG
 def test_it_is_the_one_of_the_next_boot(targets: dict[str, Host], initiator: Host) -> None:
     reboot(*targets.values(), initiator)
     until(lambda: everything_is_there(initiator), 120)
