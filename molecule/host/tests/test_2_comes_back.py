@@ -76,6 +76,7 @@ def test_a_rebooted_host_is_back(initiator: Host) -> None:
     print(f"everything was back {taken:.1f} s after the host answered ssh")
 
 
+@LONG
 def test_all_machines_rebooted_at_once_are_back(targets: dict[str, Host], initiator: Host) -> None:
     reboot(*targets.values(), initiator)
     taken = until(lambda: everything_is_there(initiator), 120)

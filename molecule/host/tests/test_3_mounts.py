@@ -72,6 +72,7 @@ def test_it_is_mounted_at_boot_and_unmounted_before_the_disconnect(initiator: Ho
     )
 
 
+@LONG
 def test_a_dead_target_holds_up_no_shutdown_and_what_was_lost_is_named(
     targets: dict[str, Host], initiator: Host
 ) -> None:
