@@ -34,7 +34,7 @@ lab-down: venv ## Stop the lab's machines; the image and the snapshots stay in t
 	@ansible-playbook playbooks/lab.yml --extra-vars lab_state=absent
 
 test: lint ## Lint, unit and property tests, the scenarios on real kernels: an hour
-	@pytest --capture=no tests/unit tests/scenarios
+	@pytest --capture=no --durations=10 tests/unit tests/scenarios
 
 test-all: ## The same with each scenario whole: either target in turn, all machines down at once
 	@TESTS=all $(MAKE) --no-print-directory test

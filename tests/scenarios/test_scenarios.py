@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,10 +12,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
+# What pytest and Ansible print of a failure; the machines are gone afterwards, so the message has to carry it.
+FAILURE = re.compile(r"^(E  |FAILED |ERROR |fatal: |\[ERROR\])")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_scenario(scenario: str) -> None:
-    # Its output is the progress of the longest part of a run, so it is not captured.
-    result = subprocess.run(["molecule", "test", "--scenario-name", scenario], cwd=ROOT, check=False)
-    assert result.returncode == 0, f"molecule test --scenario-name {scenario} failed"
+    # Its output is the progress of the longest part of a run, so it is shown as it comes.
+    command = ["molecule", "test", "--scenario-name", scenario]
+    told = []
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as molecule:
+        for line in molecule.stdout:
+            print(line, end="", flush=True)
+            if FAILURE.match(re.sub(r"\x1b\[[0-9;]*m", "", line)):
+                told.append(line[:500])
+    if molecule.returncode:
+        pytest.fail(f"{' '.join(command)} ended {molecule.returncode}:\n{''.join(told[-60:])}", pytrace=False)
