@@ -18,7 +18,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state
 Saved = Mapping[str, Any]
 
 
-# Each command imports what it needs alone: a zipapp is compiled at every start, and the boot waits for it.
+# Each command imports what it needs alone: a boot and a shutdown wait for it.
 def _converge_mptcp(saved: Saved) -> Iterable[str]:
     from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_watch
 

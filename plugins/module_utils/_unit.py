@@ -6,8 +6,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import py_compile
 import subprocess
+import tempfile
+import zipfile
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import replace_file
 
@@ -17,12 +21,42 @@ PROGRAM = "/usr/local/lib/nvmeof-mptcp/nvmeof-mptcp.pyz"
 
 
 def digest(path: str = PROGRAM) -> str:
-    """sha256 of the installed program, empty when there is none."""
+    """digest_of() the installed program, empty when there is none."""
     try:
         with open(path, "rb") as stream:
-            return hashlib.sha256(stream.read()).hexdigest()
+            return digest_of(stream.read())
     except FileNotFoundError:
         return ""
+
+
+def digest_of(program: bytes) -> str:
+    """sha256 of a program's sources, whatever else is in the zipapp; of its bytes when it is damaged."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(program)) as archive:
+            sources = [(name, archive.read(name)) for name in sorted(archive.namelist()) if name.endswith(".py")]
+    except (zipfile.BadZipFile, EOFError):
+        return hashlib.sha256(program).hexdigest()
+    return hashlib.sha256(repr(sources).encode()).hexdigest()
+
+
+def compiled(program: bytes) -> bytes:
+    """The program with its sources compiled beside them, for Python does not keep what it compiles of a zipapp.
+
+    A boot and a shutdown wait for its start. Another version of Python does not know the result and takes the sources.
+    """
+    buffer = io.BytesIO(program)
+    with zipfile.ZipFile(buffer, "a") as archive, tempfile.TemporaryDirectory() as folder:
+        for name in archive.namelist():
+            source = archive.extract(name, folder)
+            code = py_compile.compile(
+                source,
+                cfile=f"{source}c",
+                dfile=f"{PROGRAM}/{name}",
+                doraise=True,
+                invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+            )
+            archive.write(str(code), f"{name}c")
+    return buffer.getvalue()
 
 
 def text_of(path: str) -> str:

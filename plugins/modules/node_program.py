@@ -11,7 +11,8 @@ description:
   - configfs, MPTCP endpoints and controllers are gone after a reboot. The boot units of this collection run one small
     program that converges the node to the descriptions saved under C(/etc/nvmeof-mptcp).
   - The program is a zipapp made of the same files that run in the collection's modules, so that boot takes the code
-    path of the playbook. It needs the Python standard library only.
+    path of the playbook. It needs the Python standard library only, and is compiled for the node's Python when it is
+    installed, since a boot and a shutdown wait for its start.
   - The systemd unit that runs it at boot is installed and enabled by the same call, as every call costs a node time.
   - An action plugin of the same name makes the program on the controller and hands it over.
 author:
@@ -59,13 +60,12 @@ changed_files:
   type: list
   elements: str
 sha256:
-  description: Hash of the program that this version of the collection installs.
+  description: Hash of the sources of the program that this version of the collection installs.
   returned: success
   type: str
 """
 
 import base64
-import hashlib
 import zlib
 
 from ansible.module_utils.basic import AnsibleModule
@@ -86,7 +86,7 @@ def main() -> None:
     )
     unit, text, running, files = (module.params[name] for name in ("unit", "unit_content", "running", "files"))
     program = zlib.decompress(base64.b64decode(module.params["program"]))
-    path, wanted, found = _unit.PROGRAM, hashlib.sha256(program).hexdigest(), _unit.digest()
+    path, wanted, found = _unit.PROGRAM, _unit.digest_of(program), _unit.digest()
     # Another program is another unit: what runs the old one is started anew, whichever call brought the new one.
     text = f"{text.rstrip()}\n# sha256 of the program: {wanted}\n"
     # A unit that is not there cannot be asked whether boot starts it.
@@ -105,7 +105,7 @@ def main() -> None:
         try:
             if path in changed:
                 # Renamed into place: a unit that starts now sees the old one or the new one, never half of it.
-                replace_file(path, program, 0o755)
+                replace_file(path, _unit.compiled(program), 0o755)
             for name in [name for name in files if name in changed]:
                 replace_file(name, files[name], 0o644)
             _unit.install(unit, text, restart=running)

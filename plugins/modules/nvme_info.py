@@ -39,7 +39,8 @@ transport:
   returned: success
   type: dict
 node_program:
-  description: sha256 of the program that M(nvmeof.mptcp.node_program) installed, empty when there is none.
+  description:
+    - sha256 of the sources of the program that M(nvmeof.mptcp.node_program) installed, empty when there is none.
   returned: success
   type: str
 counters:

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _unit
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _program
 
 
@@ -27,6 +30,28 @@ def test_program_runs_without_the_collection_and_without_ansible(tmp_path: Path)
     result = subprocess.run([*run, "converge", "everything"], check=False, capture_output=True, text=True)
     assert result.returncode == 2
     assert "invalid choice" in result.stderr
+
+
+def test_an_installed_program_is_compiled_and_another_python_takes_the_sources(tmp_path: Path) -> None:
+    program = _program.build()
+    path = tmp_path / "nvmeof-mptcp.pyz"
+    path.write_bytes(_unit.compiled(program))
+    assert _unit.digest(str(path)) == _unit.digest_of(program)
+    assert _imported_from(path) == "_node.pyc"
+    # As a Python wrote it that counts its bytecode otherwise.
+    path.write_bytes(path.read_bytes().replace(importlib.util.MAGIC_NUMBER, b"\0\0\r\n"))
+    assert _imported_from(path) == "_node.py"
+
+
+def _imported_from(path: Path) -> str:
+    code = f"import sys; sys.path.insert(0, {str(path)!r}); import {_program.PACKAGE}._node as it; print(it.__file__)"
+    result = subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True)
+    return Path(result.stdout.strip()).name
+
+
+@pytest.mark.parametrize("content", [b"", b"#!/usr/bin/python3\nPK", _program.build()[:-30]])
+def test_a_damaged_program_is_another_one(content: bytes) -> None:
+    assert _unit.digest_of(content) != _unit.digest_of(_program.build())
 
 
 def test_only_what_a_node_needs_is_inside() -> None:
