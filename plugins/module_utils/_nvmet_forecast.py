@@ -40,6 +40,8 @@ def forecast(
     operations: Sequence[Operation], actual: Tree, users: Mapping[tuple[str, str], list[str]], root: str
 ) -> list[Disruption]:
     """The disruptions of a plan. users: (port, subsystem) → hosts, see _nvmet_live."""
+    if not any(users.values()):
+        return []
     served: dict[str, set[str]] = {}
     for link, target in actual.links.items():
         if "/allowed_hosts/" not in link:
