@@ -24,7 +24,9 @@ def test_scenario(scenario: str) -> None:
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as molecule:
         for line in molecule.stdout:
             print(line, end="", flush=True)
-            if FAILURE.match(re.sub(r"\x1b\[[0-9;]*m", "", line)):
+            # Molecule draws a frame around it.
+            line = re.sub(r"\x1b\[[0-9;]*m", "", line).lstrip(" │")
+            if FAILURE.match(line):
                 told.append(line[:500])
     if molecule.returncode:
         pytest.fail(f"{' '.join(command)} ended {molecule.returncode}:\n{''.join(told[-60:])}", pytrace=False)

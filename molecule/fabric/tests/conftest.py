@@ -72,7 +72,7 @@ def namespace_is_served(machine: Host) -> bool:
 def playbook(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run ansible-playbook on the scenario's inventory and keep what it printed."""
     command = ["ansible-playbook", "--inventory", str(ROOT / "inventories/lab"), *arguments]
-    settings = {**os.environ, "LAB_DIR": str(LAB_DIR), "ANSIBLE_NOCOLOR": "1", **(env or {})}
+    settings = {**os.environ, "LAB_DIR": str(LAB_DIR), **(env or {})}
     result = subprocess.run(command, cwd=ROOT, env=settings, check=False, capture_output=True, text=True)
     print(result.stdout, result.stderr)
     return result

@@ -36,7 +36,7 @@ def play(tmp_path: Path):
         for inventory in ("inventories/lab", "molecule/host/inventory"):
             command += ["--inventory", str(ROOT / inventory)]
         command += ["--extra-vars", f"@{ROOT / 'molecule/host/vars/machines.yml'}"]
-        settings = {**os.environ, "LAB_DIR": str(LAB_DIR), "ANSIBLE_NOCOLOR": "1"}
+        settings = {**os.environ, "LAB_DIR": str(LAB_DIR)}
         result = subprocess.run(command, cwd=ROOT, env=settings, check=False, capture_output=True, text=True)
         print(result.stdout, result.stderr)
         assert result.returncode == 0

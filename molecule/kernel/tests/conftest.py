@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,9 +37,7 @@ def role(*arguments: str) -> subprocess.CompletedProcess[str]:
         str(SCENARIO / "converge.yml"),
         *arguments,
     ]
-    result = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "ANSIBLE_NOCOLOR": "1"}, check=False, capture_output=True, text=True
-    )
+    result = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     print(result.stdout, result.stderr)
     return result
 
