@@ -88,7 +88,7 @@ def test_disks_are_named_by_their_serial_and_the_root_disk_comes_first() -> None
     assert slots == sorted(slots)
 
 
-@pytest.mark.parametrize(("accelerator", "cpu"), [("tcg", "max,la57=off"), ("kvm", "host")])
+@pytest.mark.parametrize(("accelerator", "cpu"), [("tcg", "max,la57=off,erms=off,fsrm=off"), ("kvm", "host")])
 def test_the_accelerator_decides_the_processor(accelerator: str, cpu: str) -> None:
     words = words_of(lab(1), 0, accelerator)
     assert options(words, "-cpu") == [cpu]
