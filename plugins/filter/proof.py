@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._unit import digest_of
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric_checks import service_address
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._networks import BadFabric
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._program import build
@@ -25,7 +25,7 @@ def of_start(
 ) -> list[str]:
     """Problems that keep a run on this host from starting."""
     machines = {name: hostvars[name]["proof_nvme"] for name in _read_by(hostvars, host, targets, "proof_nvme")}
-    return ready(host, planned, machines, hashlib.sha256(build()).hexdigest())
+    return ready(host, planned, machines, digest_of(build()))
 
 
 def of_run(
