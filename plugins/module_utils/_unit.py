@@ -30,13 +30,14 @@ def digest(path: str = PROGRAM) -> str:
 
 
 def digest_of(program: bytes) -> str:
-    """sha256 of a program's sources, whatever else is in the zipapp; of its bytes when it is damaged."""
+    """sha256 of a program's sources, compiled or not; of its bytes when anything in the zipapp is damaged."""
     try:
         with zipfile.ZipFile(io.BytesIO(program)) as archive:
-            sources = [(name, archive.read(name)) for name in sorted(archive.namelist()) if name.endswith(".py")]
-    except (zipfile.BadZipFile, EOFError):
+            # Reading compares the checksum of each member, the compiled ones among them.
+            members = [(name, archive.read(name)) for name in sorted(archive.namelist())]
+    except Exception:  # zipfile raises whatever the damaged bytes lead it to
         return hashlib.sha256(program).hexdigest()
-    return hashlib.sha256(repr(sources).encode()).hexdigest()
+    return hashlib.sha256(repr([one for one in members if one[0].endswith(".py")]).encode()).hexdigest()
 
 
 def compiled(program: bytes) -> bytes:
@@ -55,7 +56,9 @@ def compiled(program: bytes) -> bytes:
                 doraise=True,
                 invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
             )
-            archive.write(str(code), f"{name}c")
+            with open(str(code), "rb") as stream:
+                # One date for every member, whatever the node's clock says: before 1980 there is none.
+                archive.writestr(zipfile.ZipInfo(f"{name}c"), stream.read())
     return buffer.getvalue()
 
 

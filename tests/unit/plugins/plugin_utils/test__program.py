@@ -49,7 +49,13 @@ def _imported_from(path: Path) -> str:
     return Path(result.stdout.strip()).name
 
 
-@pytest.mark.parametrize("content", [b"", b"#!/usr/bin/python3\nPK", _program.build()[:-30]])
+def _with_damaged_bytecode() -> bytes:
+    content = _unit.compiled(_program.build())
+    place = content.index(importlib.util.MAGIC_NUMBER) + 100
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("content", [b"", b"#!/usr/bin/python3\nPK", _program.build()[:-30], _with_damaged_bytecode()])
 def test_a_damaged_program_is_another_one(content: bytes) -> None:
     assert _unit.digest_of(content) != _unit.digest_of(_program.build())
 
