@@ -33,7 +33,7 @@ lab: venv ## Two machines, four MPTCP links, one namespace, and the proof
 lab-down: venv ## Stop the lab's machines; the image and the snapshots stay in the cache
 	@ansible-playbook playbooks/lab.yml --extra-vars lab_state=absent
 
-test: lint ## Lint, unit and property tests, the scenarios on real kernels: an hour
+test: lint ## Lint, unit and property tests, the scenarios on real kernels: more than an hour
 	@pytest --capture=no --durations=10 tests/unit tests/scenarios
 
 test-all: ## The same with each scenario whole: either target in turn, all machines down at once

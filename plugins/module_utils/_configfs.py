@@ -159,10 +159,7 @@ def _has(kernel: Kernel, file: str, inside: str, operation: Operation, desired: 
         # Closed because it goes, or gives something up.
         return True
     row = next((row for row in KINDS[desired.objects[path].kind].attributes if row.file == name), None)
-    if row is None:
-        return True
-    value = kernel.read(file).strip()
-    return value == operation.value or _normal(row, value) == operation.value
+    return row is None or _normal(row, kernel.read(file).strip()) == operation.value
 
 
 class _Gatherer:

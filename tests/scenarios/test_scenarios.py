@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
 # What pytest and Ansible print of a failure; the machines are gone afterwards, so the message has to carry it.
-FAILURE = re.compile(r"^(E  |FAILED |ERROR |fatal: |\[ERROR\])")
+FAILURE = re.compile(r"E  |FAILED |ERROR |fatal: |\[ERROR\]")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

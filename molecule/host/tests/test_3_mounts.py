@@ -39,8 +39,8 @@ def down_and_up(initiator: Host) -> float:
         )
     )
     until(lambda: boot_id(initiator) not in ("", before), 300)
-    # The timer waits a second.
     console = (LAB_DIR / "host1/console.log").read_text(errors="replace")
+    # The timer waits a second.
     return float(re.findall(r"\[ *([0-9.]+)\] reboot: Restarting system", console)[-1]) - (ordered + 1)
 
 
