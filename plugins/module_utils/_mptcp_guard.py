@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Note that this module util is PRIVATE to the collection.
-"""Look at the live connections of a host, and give a rail back to those that lack it."""
+"""Look at the live connections of a host: take a rail whose NIC is away from them, and give one back that they lack."""
 
 from __future__ import annotations
 
@@ -53,9 +53,7 @@ class Guard:
         if not services:
             return
         self.wake = SLOW
-        links = _mptcp_actual.interfaces(_mptcp_actual.ip_json("address", "show"))
-        found, problems = locate(description["rails"], links)
-        usable = {rail: dev for rail, dev in found.items() if rail not in problems and links[dev]["carrier"]}
+        usable = self._usable(description)
         if self._endpoint_missing(description, usable):
             yield from self._converge()
         connections = _sock_diag.connections()
@@ -78,6 +76,30 @@ class Guard:
                 yield from self._risen()
             add_again(step.rail)
         self.wake = min(step.wake or SLOW, SILENT if self.silent else SLOW)
+
+    def give_up(self, description: dict[str, Any]) -> Iterator[str]:
+        """Close the subflows of rails whose NIC is away; lines for the journal. Raises OSError, Refused and Busy.
+
+        The kernel would repeat what they had after some intervals of its own, or, while the other rails are busy, not
+        before the rail is back; and the far end does not even know. Deleting the endpoint has both ends repeat it at
+        once. It is added again by converging when the NIC is back.
+        """
+        services = _mptcp_rails.planned(description)
+        if not services:
+            return
+        usable = self._usable(description)
+        if {rail for rails in services.values() for rail in rails} <= set(usable):
+            return
+        states = _mptcp_rails.states(services, _sock_diag.connections())
+        for rail in _mptcp_rails.expendable(states, usable):
+            # What is closed is still there for a while.
+            if delete(rail):
+                yield f"{rail}: its NIC has no carrier or no address; what its subflows had goes over the other rails"
+
+    def _usable(self, description: dict[str, Any]) -> dict[str, str]:
+        links = _mptcp_actual.interfaces(_mptcp_actual.ip_json("address", "show"))
+        found, problems = locate(description["rails"], links)
+        return {rail: dev for rail, dev in found.items() if rail not in problems and links[dev]["carrier"]}
 
     def _converge(self) -> Iterator[str]:
         try:
@@ -131,8 +153,17 @@ class Guard:
             yield from self._converge()
 
 
+def delete(rail: str) -> bool:
+    """Delete the endpoint of a rail; whether there was one. Raises OSError, Refused, Busy."""
+    return _replace(rail, add=False)
+
+
 def add_again(rail: str) -> None:
     """Delete the endpoint of a rail and add it again; raises OSError, Refused, Busy."""
+    _replace(rail, add=True)
+
+
+def _replace(rail: str, add: bool) -> bool:
     with _state.lock():
         # Read under the lock: a playbook may just have replaced it.
         description = _mptcp_saved.load() or {"endpoints": []}
@@ -145,6 +176,8 @@ def add_again(rail: str) -> None:
             if now:
                 words = ("dev", now["dev"], "id", str(now["id"]), *now["flags"])
                 about = f"endpoint {endpoint['address']}"
-                for argv in (("delete", "id", str(now["id"])), ("add", endpoint["address"], *words)):
+                again = [("add", endpoint["address"], *words)] if add else []
+                for argv in (("delete", "id", str(now["id"])), *again):
                     operations.append(Operation("run", argv=("ip", "mptcp", "endpoint", *argv), about=about))
         apply(operations, _mptcp_converge.explain)
+        return bool(operations)

@@ -37,11 +37,15 @@ RECOVERING = 2.0
 
 @dataclass
 class Effort:
-    """What was seen and done about one rail since it was last whole. Times are of the clock of step()."""
+    """What was seen and done about one rail since it was last whole. Times are of the clock of step().
+
+    away: its NIC had no carrier or no address.
+    """
 
     since: dict[int, float] = field(default_factory=dict)
     amiss: float | None = None
     told: bool = False
+    away: bool = False
     attempts: int = 0
 
 
@@ -120,11 +124,11 @@ class Healer:
     def _away(self, step: Step, rail: str, state: State, effort: Effort) -> None:
         if not effort.told and state.total:
             step.lines.append(f"{rail}: its NIC has no carrier or no address; waiting for it")
-        self._efforts[rail] = Effort(told=effort.told or bool(state.total))
+        self._efforts[rail] = Effort(told=effort.told or bool(state.total), away=True)
 
     def _whole(self, step: Step, rail: str, state: State, effort: Effort) -> None:
         if effort.told and state.total:
-            how = "TCP or the kernel recovered them"
+            how = "its NIC is back" if effort.away else "TCP or the kernel recovered them"
             if effort.attempts:
                 how = f"its endpoint was added again {effort.attempts} time(s)"
             step.lines.append(f"{rail}: all {state.total} connections have their subflow again: {how}")

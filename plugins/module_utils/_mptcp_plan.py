@@ -200,6 +200,9 @@ def _endpoints(plan: Plan, description: dict[str, Any], actual: dict[str, Any], 
         line = _endpoint_line(address, dev or "", endpoint["flags"])
         if dev is None or (now and plan.before[key] == line and not now["port"]):
             continue
+        if not now and not actual["interfaces"][dev]["carrier"]:
+            # Nothing could be opened, and what was closed for that reason would be opened in vain.
+            continue
         if now:
             plan.after[key] = line
             changes = _changes(now, dev, endpoint["flags"])

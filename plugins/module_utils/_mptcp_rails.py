@@ -80,6 +80,17 @@ def states(
     return found
 
 
+def expendable(states: dict[str, State], usable: dict[str, Any]) -> list[str]:
+    """The rails without a usable NIC whose subflows can be closed: their connections have one on a usable rail."""
+    kept = {token for rail in states if rail in usable for token in states[rail].established}
+    found = []
+    for rail, state in states.items():
+        here = state.established | state.stale | state.opening
+        if rail not in usable and here and here <= kept:
+            found.append(rail)
+    return found
+
+
 def _sort(state: State, token: int, flows: list[Subflow]) -> None:
     established = [flow for flow in flows if flow.established]
     if not flows:

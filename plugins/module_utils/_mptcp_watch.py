@@ -10,7 +10,7 @@ at once when a directly cabled peer reboots, and does not bring it back. Source:
 from __future__ import annotations
 
 import time
-from typing import Any, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _mptcp_actual,
@@ -46,6 +46,9 @@ def boot(description: Mapping[str, Any]) -> Iterator[str]:
     refused = ""
     while True:
         seen = events.wait(min(guard.wake or RETRY, RETRY) if refused else guard.wake)
+        if seen.network:
+            # First: I/O waits for it.
+            yield from _told(guard, guard.give_up)
         if seen.network or seen.deleted or refused:
             before = refused
             try:
@@ -61,8 +64,12 @@ def boot(description: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _looked(guard: Guard, seen: Seen) -> Iterator[str]:
+    return _told(guard, lambda description: guard.look(description, seen))
+
+
+def _told(guard: Guard, look: Callable[[dict[str, Any]], Iterator[str]]) -> Iterator[str]:
     try:
-        yield from guard.look(_mptcp_saved.load() or {"endpoints": [], "routes": []}, seen)
+        yield from look(_mptcp_saved.load() or {"endpoints": [], "routes": []})
     except _mptcp_converge.ERRORS as error:
         # A damaged file stays so until a playbook runs: not a line every 2 s.
         guard.wake = guard.wake and _mptcp_guard.SLOW

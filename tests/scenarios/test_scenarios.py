@@ -6,27 +6,37 @@ from __future__ import annotations
 
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
+# They measure no time, and each has one machine that works at a time: together they use the processors.
+TOGETHER = ("kernel", "nvmet")
 # What pytest and Ansible print of a failure; the machines are gone afterwards, so the message has to carry it.
 FAILURE = re.compile(r"E  |FAILED |ERROR |fatal: |\[ERROR\]")
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_scenario(scenario: str) -> None:
+def run(scenario: str) -> str:
+    """What went wrong; empty when nothing did."""
     # Its output is the progress of the longest part of a run, so it is shown as it comes.
     command = ["molecule", "test", "--scenario-name", scenario]
     told = []
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as molecule:
         for line in molecule.stdout:
-            print(line, end="", flush=True)
+            print(f"{scenario}: {line}", end="", flush=True)
             # Molecule draws a frame around it.
             line = re.sub(r"\x1b\[[0-9;]*m", "", line).lstrip(" │")
             if FAILURE.match(line):
                 told.append(line[:500])
-    if molecule.returncode:
-        pytest.fail(f"{' '.join(command)} ended {molecule.returncode}:\n{''.join(told[-60:])}", pytrace=False)
+    return f"{' '.join(command)} ended {molecule.returncode}:\n{''.join(told[-60:])}" if molecule.returncode else ""
+
+
+@pytest.mark.parametrize("scenarios", [*((one,) for one in SCENARIOS if one not in TOGETHER), TOGETHER], ids="+".join)
+def test_scenarios(scenarios: tuple[str, ...]) -> None:
+    with ThreadPoolExecutor() as pool:
+        failures = list(filter(None, pool.map(run, scenarios)))
+    if failures:
+        pytest.fail("\n".join(failures), pytrace=False)

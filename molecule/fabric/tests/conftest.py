@@ -16,9 +16,9 @@ from testinfra.host import Host
 sys.path[:0] = [str(Path(__file__).resolve().parents[3] / folder) for folder in ("molecule/shared", "collections")]
 
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import namespace_identifiers  # noqa: E402
-from machines import LAB_DIR, ROOT, boot_id, connect, reboot, until  # noqa: E402
+from machines import ALL, LAB_DIR, LONG, ROOT, boot_id, connect, reboot, until  # noqa: E402
 
-__all__ = ["boot_id", "connect", "reboot", "until"]
+__all__ = ["ALL", "LONG", "boot_id", "connect", "reboot", "until"]
 RAILS = ("rail0", "rail1", "rail2", "rail3")
 NQN = "nqn.2026-11.org.example:vol0"
 PORT = 4420

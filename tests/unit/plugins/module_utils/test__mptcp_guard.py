@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -52,6 +53,8 @@ class Host:
         self.silent: _mptcp_reach.Silent = set()
         self.refused: Exception | None = None
         self.added: list[str] = []
+        self.deleted: list[str] = []
+        self.links = copy.deepcopy(LINKS)
         self.now = 1000.0
 
     def converge(self, wanted: Any, silent: Any = ()) -> dict[str, Any]:
@@ -69,13 +72,14 @@ class Host:
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     made = Host()
-    monkeypatch.setattr(_mptcp_actual, "ip_json", lambda *_arguments: LINKS)
+    monkeypatch.setattr(_mptcp_actual, "ip_json", lambda *_arguments: made.links)
     monkeypatch.setattr(_mptcp_pm, "endpoints", lambda _names: [{"address": one} for one in made.endpoints])
     monkeypatch.setattr(_mptcp_converge, "converge", made.converge)
     monkeypatch.setattr(_mptcp_counters, "counters", dict)
     monkeypatch.setattr(_mptcp_reach, "silent", lambda ways: made.silent & set(ways))
     monkeypatch.setattr(_sock_diag, "connections", lambda: made.connections)
     monkeypatch.setattr(_mptcp_guard, "add_again", made.added.append)
+    monkeypatch.setattr(_mptcp_guard, "delete", lambda rail: made.deleted.append(rail) or True)
     monkeypatch.setattr(_mptcp_guard.time, "monotonic", lambda: made.now)
     return made
 
@@ -128,3 +132,37 @@ def test_reason_of_an_earlier_trouble_is_not_told_again(host: Host) -> None:
     lines = host.look(guard)
     assert any("adding its endpoint again" in line for line in lines)
     assert not any("(reset)" in line for line in lines)
+
+
+EVERYWHERE = [flow(address) for address in RAILS.values()]
+
+
+@pytest.mark.parametrize(
+    ("away", "connections", "deleted"),
+    [
+        ([], [EVERYWHERE], []),
+        ([1], [EVERYWHERE], ["rail1"]),
+        ([0, 2], [EVERYWHERE, EVERYWHERE], ["rail0", "rail2"]),
+        ([0, 1, 2], [EVERYWHERE], []),
+        ([1], [EVERYWHERE, [flow("10.10.1.5")]], []),
+        ([1], [[flow("10.10.1.5"), flow("10.10.0.5", backoffs=2)]], []),
+        ([1], [[flow("10.10.1.5", backoffs=2), flow("10.10.0.5")]], ["rail1"]),
+        ([1], [[flow("10.10.0.5"), flow("10.10.2.5")]], []),
+    ],
+    ids=["all there", "one away", "two away", "all away", "the only one of a connection", "the other one is silent",
+         "silent already", "nothing there"],
+)  # fmt: skip
+@pytest.mark.parametrize("how", ["carrier", "address"])
+def test_subflows_of_a_nic_that_is_away_are_closed_where_others_are_left(
+    host: Host, away: list[int], connections: list[list[Any]], deleted: list[str], how: str
+) -> None:
+    for number in away:
+        if how == "carrier":
+            host.links[number]["flags"] = ["UP"]
+        else:
+            host.links[number]["addr_info"] = []
+    host.connections = [connection(token, *flows) for token, flows in enumerate(connections)]
+    lines = list(_mptcp_guard.Guard().give_up(DESCRIPTION))
+    assert host.deleted == deleted
+    assert len(lines) == len(deleted)
+    assert all("goes over the other rails" in line for line in lines)

@@ -102,6 +102,15 @@ def test_journal_tells_what_helped() -> None:
         assert healer.step(3, {"rail1": WHOLE}, USABLE, {}).lines == []
 
 
+def test_journal_tells_that_a_nic_is_back() -> None:
+    healer = Healer()
+    assert healer.step(0, {"rail1": WHOLE}, {}, {}).lines == [
+        "rail1: its NIC has no carrier or no address; waiting for it"
+    ]
+    [line] = healer.step(1, {"rail1": WHOLE}, USABLE, {}).lines
+    assert line == "rail1: all 2 connections have their subflow again: its NIC is back"
+
+
 def flow(local: str, **values: Any) -> Subflow:
     fixed = {"local_port": 1, "remote": "10.10.255.1", "remote_port": 4420, "address_id": 0, "rtt_us": 1}
     counts = {"bytes_sent": 1, "bytes_received": 1, "retransmissions": 0, "backup": False, "established": True}

@@ -391,6 +391,18 @@ def test_nic_that_is_down_holds_up_no_other_rail() -> None:
     ]
 
 
+def test_endpoint_of_a_nic_without_carrier_is_added_when_it_has_one() -> None:
+    kernel = converged()
+    [gone] = [one for one in kernel.actual["endpoints"] if one["dev"] == "eth1"]
+    kernel.actual["interfaces"]["eth1"]["carrier"] = False
+    owned = _mptcp_plan.names(description())
+    assert converge(description(), kernel, owned) == [], "one that is there stays"
+    kernel.actual["endpoints"].remove(gone)
+    assert converge(description(), kernel, owned) == []
+    kernel.actual["interfaces"]["eth1"]["carrier"] = True
+    assert converge(description(), kernel, owned) == ["ip mptcp endpoint add 10.10.1.5 dev eth1 id 2 subflow"]
+
+
 def test_next_hop_that_the_kernel_kept_for_a_nic_that_is_down_stays() -> None:
     kernel = converged()
     kernel.actual["interfaces"]["eth1"]["up"] = False

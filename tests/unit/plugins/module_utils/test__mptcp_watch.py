@@ -57,6 +57,10 @@ class Unit:
         self.happened.append("wait")
         return Seen(network=True)
 
+    def give_up(self, description: Any) -> list[str]:
+        self.happened.append("give up")
+        return []
+
     def look(self, description: Any, seen: Seen) -> list[str]:
         self.happened.append("look")
         if self.trouble:
@@ -85,7 +89,7 @@ def test_boot_waits_for_the_nics_then_converges_then_says_ready(unit: Unit) -> N
     unit.answers = [result("ip route add x"), result("ip route add y")]
     assert list(islice(_mptcp_watch.boot(DESCRIPTION), 2)) == ["ip route add x", "ip route add y"]
     assert unit.looks == 3
-    assert unit.happened == ["converge", "look", "ready", "wait", "converge"]
+    assert unit.happened == ["converge", "look", "ready", "wait", "give up", "converge"]
 
 
 def test_boot_does_not_wait_for_ever(unit: Unit, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,10 +63,10 @@ def test_plan_of_a_target_with_two_rails() -> None:
             "net.mptcp.blackhole_timeout": "0",
             "net.mptcp.allow_join_initial_addr_port": "1",
             "net.mptcp.scheduler": "default",
-            "net.mptcp.stale_loss_cnt": "4",
+            "net.mptcp.stale_loss_cnt": "2",
             "net.mptcp.checksum_enabled": "0",
-            "net.ipv4.tcp_rto_max_ms": "5000",
-            "net.ipv4.tcp_retries2": "184",
+            "net.ipv4.tcp_rto_max_ms": "1000",
+            "net.ipv4.tcp_retries2": "255",
         },
         "interface_sysctls": {
             "net.ipv4.conf.{interface}.ignore_routes_with_linkdown": "1",

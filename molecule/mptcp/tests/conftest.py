@@ -1,0 +1,169 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cuts of rails, I/O that goes on meanwhile, and what is measured of both."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+from testinfra.host import Host
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "collections"))
+
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_process import Monitor  # noqa: E402
+
+# The machines are those of the scenario fabric, and so is the way to them.
+_SPEC = importlib.util.spec_from_file_location("machines", ROOT / "molecule/fabric/tests/conftest.py")
+assert _SPEC is not None
+assert _SPEC.loader is not None
+machines = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(machines)
+
+RAILS, DEVICE, PORT = machines.RAILS, machines.DEVICE, machines.PORT
+ADDRESSES = [f"10.10.{rail}.101" for rail in range(len(RAILS))]
+UNIT = "nvmeof-mptcp-network"
+#: Within which a rail that is back has its subflows again, in seconds.
+HEALED = 10.0
+#: A machine that does other things meanwhile is slower by itself, so make test asks for less.
+LIMIT = HEALED if machines.ALL else 90.0
+BANDWIDTH = 0.95 if machines.ALL else 0.5
+#: Over less time, in seconds, the bandwidth differs by 4 % while nothing is wrong.
+SECONDS = 40.0 if machines.ALL else 10.0
+_FIO, _EVENTS = "/var/tmp/heal.json", "/var/tmp/heal-events"
+
+
+target, initiator = machines.target, machines.initiator
+
+
+@contextlib.contextmanager
+def io(initiator: Host) -> Iterator[dict[str, float]]:
+    """Writes that are soon read back and compared, on all rails; afterwards stall, the longest of them in seconds."""
+    found: dict[str, float] = {}
+    initiator.check_output(
+        f"rm -f {_FIO}; systemd-run -q --collect --unit heal-io -p StandardOutput=file:{_FIO} fio --name=heal "
+        f"--filename={DEVICE} --rw=randwrite --bs=128k --size=256m --iodepth=16 --ioengine=libaio --direct=1 "
+        "--time_based --runtime=3600 --verify=crc32c --verify_backlog=32 --verify_fatal=1 --output-format=json"
+    )
+    try:
+        yield found
+        assert initiator.run("systemctl is-active heal-io").rc == 0, initiator.check_output(f"cat {_FIO}")
+    finally:
+        initiator.check_output(
+            "systemctl kill --signal INT heal-io; while systemctl -q is-active heal-io; do sleep 0.5; done"
+        )
+    # fio says first that it was asked to end.
+    [job] = json.loads("{" + initiator.check_output(f"cat {_FIO}").partition("{")[2])["jobs"]
+    assert job["error"] == 0
+    assert job["write"]["total_ios"] > 0
+    assert "I/O error" not in initiator.check_output("dmesg")
+    found["stall"] = max(job[what]["lat_ns"]["max"] for what in ("read", "write")) / 1e9
+
+
+def shape(machine: Host) -> None:
+    """Rails so slow that they, and not an emulated CPU, bound the bandwidth that is compared."""
+    words = "root tbf rate 10mbit burst 64kb latency 100ms"
+    machine.check_output(" && ".join(f"tc qdisc replace dev {rail} {words}" for rail in RAILS))
+
+
+def identity(initiator: Host) -> tuple[str, frozenset[str]]:
+    """What a reconnect would change: the controller's cntlid and the tokens of its connections."""
+    return initiator.check_output("cat /sys/class/nvme/nvme*/cntlid"), frozenset(machines.subflows(initiator))
+
+
+def bandwidth(initiator: Host) -> float:
+    """Bytes per second of all rails together, by the counters of the NICs and the machine's own clock."""
+    names = " ".join(f"/sys/class/net/{rail}/statistics/{way}_bytes" for rail in RAILS for way in ("rx", "tx"))
+    read = f"cut -d' ' -f1 /proc/uptime; cat {names}"
+    before, *first = map(float, initiator.check_output(read).split())
+    time.sleep(SECONDS)
+    after, *last = map(float, initiator.check_output(read).split())
+    return (sum(last) - sum(first)) / (after - before)
+
+
+def have(initiator: Host, addresses: list[str]) -> bool:
+    """every connection has exactly the planned subflows"""
+    connections = machines.subflows(initiator)
+    return len(connections) == machines.queues(initiator) and all(
+        sorted(of) == sorted(addresses) for of in connections.values()
+    )
+
+
+@pytest.fixture(scope="session")
+def events(initiator: Host) -> Iterator[None]:
+    """The host notes when its subflows come and go: to ask it takes seconds while it is busy."""
+    note = "stdbuf -oL ip mptcp monitor | while read -r event; do echo $EPOCHREALTIME $event; done"
+    initiator.check_output(f"systemd-run -q --collect --unit heal-events bash -c '{note} > {_EVENTS}'")
+    yield
+    initiator.check_output("systemctl stop heal-events")
+
+
+def wait_until_whole(initiator: Host, seconds: float) -> None:
+    def back() -> bool:
+        """every connection has one subflow a rail"""
+        return have(initiator, ADDRESSES)
+
+    machines.until(back, seconds)
+
+
+def whole(initiator: Host, since: str) -> float:
+    """Seconds from then until every connection had one subflow a rail, by the host's clock; see now()."""
+    wait_until_whole(initiator, 90)
+    told = initiator.check_output(f"grep SF_ESTABLISHED {_EVENTS} | tail -n 1 | cut -d' ' -f1")
+    return max(float(told or 0) - float(since), 0.0)
+
+
+def now(initiator: Host) -> str:
+    """The host's clock, in seconds."""
+    return str(initiator.check_output("echo $EPOCHREALTIME"))
+
+
+def monitor(machine: str, command: str, **arguments: Any) -> Any:
+    """One command to the QEMU of a machine."""
+    channel = Monitor(machines.LAB_DIR / machine)
+    try:
+        return channel.execute(command, **arguments)
+    finally:
+        channel.close()
+
+
+def cut(how: str, rail: int, target: Host) -> None:
+    """carrier: the host's NIC loses it. silent: the target's end drops every frame, and both links stay up."""
+    if how == "carrier":
+        monitor("host1", "set_link", name=f"nic-rail{rail}", up=False)
+        return
+    chains = "; ".join(
+        f'chain {way} {{ type filter hook {way} device "rail{rail}" priority 0; policy drop; }}'
+        for way in ("ingress", "egress")
+    )
+    target.check_output(f"nft 'table netdev cut{rail} {{ {chains}; }}'")
+
+
+def mend(how: str, rail: int, target: Host) -> None:
+    """Bring back what was cut."""
+    if how == "carrier":
+        monitor("host1", "set_link", name=f"nic-rail{rail}", up=True)
+    else:
+        target.check_output(f"nft delete table netdev cut{rail}")
+
+
+def reset(initiator: Host, rail: int) -> None:
+    """End the rail's subflows at the host, as a reset that arrives does."""
+    initiator.check_output(f"ss -K src {ADDRESSES[rail]} dport = :{PORT}")
+
+
+def journal(machine: Host, since: str) -> str:
+    """What the unit has said since a cursor."""
+    return str(machine.check_output(f"journalctl -u {UNIT} -o cat --after-cursor='{since}'"))
+
+
+def cursor(machine: Host) -> str:
+    """The end of the journal now."""
+    return str(machine.check_output("journalctl -n 0 --show-cursor").split("-- cursor: ")[1].strip())
