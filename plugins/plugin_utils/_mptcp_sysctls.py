@@ -38,8 +38,8 @@ _MACHINE = {
     # The scheduler of every kernel: it takes the subflow that will be done first, so unequal rails are no matter.
     "net.mptcp.scheduler": "default",
     # A silent subflow is passed over after 2 intervals in vain rather than the default of 4: what it carries waits that
-    # long, and longer while the other rails are busy. Full rails were not passed over with 2; one that is gets data with
-    # its next packet.
+    # long, and longer while the other rails are busy. Full rails were not passed over with 2; one that is gets data
+    # with its next packet.
     "net.mptcp.stale_loss_cnt": "2",
     # NICs compute TCP's checksum and NVMe has digests; this one would be a third, by the CPU.
     "net.mptcp.checksum_enabled": "0",
