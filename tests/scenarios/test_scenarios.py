@@ -21,9 +21,11 @@ FAILURE = re.compile(r"E  |FAILED |ERROR |fatal: |\[ERROR\]")
 
 def run(scenario: str) -> str:
     """What went wrong; empty when nothing did."""
-    # Its output is the progress of the longest part of a run, so it is shown as it comes.
-    command = ["molecule", "test", "--scenario-name", scenario]
+    destroy = ["molecule", "destroy", "--scenario-name", scenario]
+    command = ["molecule", "test", "--destroy", "never", "--scenario-name", scenario]
     told = []
+    subprocess.run(destroy, cwd=ROOT, check=True)
+    # Its output is the progress of the longest part of a run, so it is shown as it comes.
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as molecule:
         for line in molecule.stdout:
             print(f"{scenario}: {line}", end="", flush=True)
@@ -31,7 +33,15 @@ def run(scenario: str) -> str:
             line = re.sub(r"\x1b\[[0-9;]*m", "", line).lstrip(" │")
             if FAILURE.match(line):
                 told.append(line[:500])
-    return f"{' '.join(command)} ended {molecule.returncode}:\n{''.join(told[-60:])}" if molecule.returncode else ""
+    # What a machine said last tells whether it, and not what was tested on it, is what failed.
+    said = [
+        f"{path.parent.name}: {''.join(path.read_text(errors='replace').splitlines(keepends=True)[-30:])}"
+        for path in sorted((ROOT / ".lab" / scenario).glob("*/console.log"))
+    ]
+    subprocess.run(destroy, cwd=ROOT, check=True)
+    if molecule.returncode == 0:
+        return ""
+    return f"{' '.join(command)} ended {molecule.returncode}:\n{''.join(told[-60:])}\n{''.join(said)}"
 
 
 @pytest.mark.parametrize("scenarios", [*((one,) for one in SCENARIOS if one not in TOGETHER), TOGETHER], ids="+".join)

@@ -4,25 +4,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from testinfra.host import Host
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[3] / folder) for folder in ("molecule/shared", "collections")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "molecule/shared"))
 
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import namespace_identifiers  # noqa: E402
-from machines import ALL, LAB_DIR, LONG, ROOT, boot_id, connect, reboot, until  # noqa: E402
-
-__all__ = ["ALL", "LONG", "boot_id", "connect", "reboot", "until"]
-RAILS = ("rail0", "rail1", "rail2", "rail3")
-NQN = "nqn.2026-11.org.example:vol0"
-PORT = 4420
-DEVICE = f"/dev/disk/by-id/nvme-uuid.{namespace_identifiers(NQN, 1)['uuid']}"
+from machines import connect
 
 
 @pytest.fixture(scope="session")
@@ -33,57 +23,3 @@ def target() -> Host:
 @pytest.fixture(scope="session")
 def initiator() -> Host:
     return connect("host1")
-
-
-def subflows(machine: Host) -> dict[str, list[str]]:
-    """Token of each MPTCP connection to the port -> local addresses of its established subflows."""
-    found: dict[str, list[str]] = {}
-    for line in machine.check_output(f"ss -Htni state established dport = :{PORT}").splitlines():
-        # A socket is a line; what belongs to it follows indented.
-        if not line.startswith((" ", "\t")):
-            # A subflow that an endpoint opened is bound to its NIC: 10.10.1.101%rail1:40000.
-            local = line.split()[2].rsplit(":", 1)[0].partition("%")[0]
-        for word in line.split():
-            if word.startswith("tcp-ulp-mptcp"):
-                # token:REMOTE(id:0)/LOCAL(id:0); the first subflow shows no remote one.
-                token = line.split("token:")[1].split("/")[1].split("(")[0]
-                found.setdefault(token, []).append(local)
-    return found
-
-
-def queues(machine: Host) -> int:
-    """Queues of all controllers, their admin queues and the discovery controller's among them."""
-    return sum(map(int, machine.check_output("cat /sys/class/nvme/nvme*/queue_count").split()))
-
-
-def every(machine: Host, attribute: str) -> set[str]:
-    """What an attribute says of the controllers."""
-    return set(machine.check_output(f"cat /sys/class/nvme/nvme*/{attribute}").split())
-
-
-def namespace_is_served(machine: Host) -> bool:
-    """the namespace is on the host, and every queue's connection has one subflow a rail"""
-    if machine.run(f"grep -qx {NQN} /sys/class/nvme-subsystem/*/subsysnqn && test -b {DEVICE}").failed:
-        return False
-    connections = subflows(machine)
-    return len(connections) == queues(machine) and all(len(set(of)) == len(RAILS) for of in connections.values())
-
-
-def playbook(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run ansible-playbook on the scenario's inventory and keep what it printed."""
-    command = ["ansible-playbook", "--inventory", str(ROOT / "inventories/lab"), *arguments]
-    settings = {**os.environ, "LAB_DIR": str(LAB_DIR), **(env or {})}
-    result = subprocess.run(command, cwd=ROOT, env=settings, check=False, capture_output=True, text=True)
-    print(result.stdout, result.stderr)
-    return result
-
-
-def counters(machine: Host) -> dict[str, int]:
-    """The kernel's MPTCP counters."""
-    return json.loads(machine.check_output("nstat -jzas 'MPTcpExt*'"))["kernel"]
-
-
-def rail_bytes(machine: Host, direction: str) -> dict[str, int]:
-    """Bytes that each rail's NIC has carried."""
-    files = " ".join(f"/sys/class/net/{rail}/statistics/{direction}_bytes" for rail in RAILS)
-    return dict(zip(RAILS, map(int, machine.check_output(f"cat {files}").split())))

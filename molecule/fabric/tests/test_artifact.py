@@ -8,7 +8,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from conftest import LAB_DIR, ROOT
+from machines import LAB_DIR, ROOT
 
 
 def test_built_collection_deploys_by_name(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import json
 from typing import Any, Iterator
 
 import pytest
-from conftest import NQN, playbook
+from fabric import NQN, playbook
 from testinfra.host import Host
 
 NAMESPACE = {"nsid": 1, "device_path": "/dev/disk/by-id/virtio-vol0"}

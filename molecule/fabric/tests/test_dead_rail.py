@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import pytest
-from conftest import DEVICE, RAILS, every, namespace_is_served, queues, subflows, until
+from fabric import DEVICE, RAILS, every, namespace_is_served, queues, subflows
+from machines import until
 from testinfra.host import Host
 
 RESET = "for one in /sys/class/nvme/nvme*; do echo 1 > $one/reset_controller || failed=1; done; [ ! $failed ]"

@@ -5,19 +5,8 @@
 from __future__ import annotations
 
 import pytest
-from conftest import (
-    DEVICE,
-    PORT,
-    RAILS,
-    counters,
-    every,
-    namespace_is_served,
-    queues,
-    rail_bytes,
-    reboot,
-    subflows,
-    until,
-)
+from fabric import DEVICE, PORT, RAILS, counters, every, namespace_is_served, queues, rail_bytes, subflows
+from machines import reboot, until
 from testinfra.host import Host
 
 MIB = 2**20

@@ -7,7 +7,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import RAILS, namespace_is_served, playbook, reboot, until
+from fabric import RAILS, namespace_is_served, playbook
+from machines import reboot, until
 from testinfra.host import Host
 
 

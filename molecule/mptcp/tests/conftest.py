@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import sys
 import time
@@ -15,32 +14,32 @@ from typing import Any, Iterator
 import pytest
 from testinfra.host import Host
 
-ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "collections"))
+sys.path[:0] = [str(Path(__file__).resolve().parents[3] / folder) for folder in ("molecule/shared", "collections")]
 
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_process import Monitor  # noqa: E402
+from fabric import DEVICE, PORT, RAILS, queues, subflows  # noqa: E402
+from machines import ALL, LAB_DIR, connect, until  # noqa: E402
 
-# The machines are those of the scenario fabric, and so is the way to them.
-_SPEC = importlib.util.spec_from_file_location("machines", ROOT / "molecule/fabric/tests/conftest.py")
-assert _SPEC is not None
-assert _SPEC.loader is not None
-machines = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(machines)
-
-RAILS, DEVICE, PORT = machines.RAILS, machines.DEVICE, machines.PORT
 ADDRESSES = [f"10.10.{rail}.101" for rail in range(len(RAILS))]
 UNIT = "nvmeof-mptcp-network"
 #: Within which a rail that is back has its subflows again, in seconds.
 HEALED = 10.0
 #: A machine that does other things meanwhile is slower by itself, so make test asks for less.
-LIMIT = HEALED if machines.ALL else 90.0
-BANDWIDTH = 0.95 if machines.ALL else 0.5
+LIMIT = HEALED if ALL else 90.0
+BANDWIDTH = 0.95 if ALL else 0.5
 #: Over less time, in seconds, the bandwidth differs by 4 % while nothing is wrong.
-SECONDS = 40.0 if machines.ALL else 10.0
+SECONDS = 40.0 if ALL else 10.0
 _FIO, _EVENTS = "/var/tmp/heal.json", "/var/tmp/heal-events"
 
 
-target, initiator = machines.target, machines.initiator
+@pytest.fixture(scope="session")
+def target() -> Host:
+    return connect("target1")
+
+
+@pytest.fixture(scope="session")
+def initiator() -> Host:
+    return connect("host1")
 
 
 @contextlib.contextmanager
@@ -75,7 +74,7 @@ def shape(machine: Host) -> None:
 
 def identity(initiator: Host) -> tuple[str, frozenset[str]]:
     """What a reconnect would change: the controller's cntlid and the tokens of its connections."""
-    return initiator.check_output("cat /sys/class/nvme/nvme*/cntlid"), frozenset(machines.subflows(initiator))
+    return initiator.check_output("cat /sys/class/nvme/nvme*/cntlid"), frozenset(subflows(initiator))
 
 
 def bandwidth(initiator: Host) -> float:
@@ -90,10 +89,8 @@ def bandwidth(initiator: Host) -> float:
 
 def have(initiator: Host, addresses: list[str]) -> bool:
     """every connection has exactly the planned subflows"""
-    connections = machines.subflows(initiator)
-    return len(connections) == machines.queues(initiator) and all(
-        sorted(of) == sorted(addresses) for of in connections.values()
-    )
+    connections = subflows(initiator)
+    return len(connections) == queues(initiator) and all(sorted(of) == sorted(addresses) for of in connections.values())
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +107,7 @@ def wait_until_whole(initiator: Host, seconds: float) -> None:
         """every connection has one subflow a rail"""
         return have(initiator, ADDRESSES)
 
-    machines.until(back, seconds)
+    until(back, seconds)
 
 
 def whole(initiator: Host, since: str) -> float:
@@ -127,7 +124,7 @@ def now(initiator: Host) -> str:
 
 def monitor(machine: str, command: str, **arguments: Any) -> Any:
     """One command to the QEMU of a machine."""
-    channel = Monitor(machines.LAB_DIR / machine)
+    channel = Monitor(LAB_DIR / machine)
     try:
         return channel.execute(command, **arguments)
     finally:

@@ -13,7 +13,6 @@ from conftest import (
     BANDWIDTH,
     HEALED,
     LIMIT,
-    RAILS,
     UNIT,
     bandwidth,
     cursor,
@@ -22,7 +21,6 @@ from conftest import (
     identity,
     io,
     journal,
-    machines,
     mend,
     monitor,
     now,
@@ -30,6 +28,8 @@ from conftest import (
     shape,
     whole,
 )
+from fabric import RAILS
+from machines import LAB_DIR, LONG, until
 from testinfra.host import Host
 
 #: (how it is cut, for how many seconds, whether the subflows are reset meanwhile, rails). The connections of one
@@ -51,7 +51,7 @@ def shaped(initiator: Host, target: Host, events: None) -> None:
 
 @pytest.mark.parametrize(
     ("how", "seconds", "again", "rails"),
-    [outage if outage in FIRST else pytest.param(*outage, marks=machines.LONG) for outage in OUTAGES],
+    [outage if outage in FIRST else pytest.param(*outage, marks=LONG) for outage in OUTAGES],
 )
 def test_outage(how: str, seconds: int, again: bool, rails: tuple[int, ...], initiator: Host, target: Host) -> None:
     whole(initiator, now(initiator))
@@ -104,10 +104,11 @@ def test_without_the_unit_a_reset_subflow_stays_away(initiator: Host) -> None:
 
 
 def test_a_nic_that_is_unplugged_and_plugged_in(initiator: Host) -> None:
-    [machine] = [
-        one for one in json.loads((machines.LAB_DIR / "lab.json").read_text())["machines"] if one["name"] == "host1"
-    ]
-    [(place, nic)] = [(place, nic) for place, nic in enumerate(machine["nics"]) if nic["name"] == "rail1"]
+    [machine] = [one for one in json.loads((LAB_DIR / "lab.json").read_text())["machines"] if one["name"] == "host1"]
+    [mac] = [nic["mac"] for nic in machine["nics"] if nic["name"] == "rail1"]
+    # 0000:00:09.0
+    address = initiator.check_output("cd -P /sys/class/net/rail1/device/.. && basename $PWD")
+    slot = address.split(":")[2].partition(".")[0]
     known = identity(initiator)
 
     def gone() -> bool:
@@ -122,13 +123,13 @@ def test_a_nic_that_is_unplugged_and_plugged_in(initiator: Host) -> None:
         time.sleep(4)
         before = bandwidth(initiator)
         monitor("host1", "device_del", id="nic-rail1")
-        machines.until(gone, 20)
+        until(gone, 20)
         time.sleep(5)
         # As _lab_qemu.py gives it at the start.
         device = {"driver": "virtio-net-pci", "netdev": "rail1", "id": "nic-rail1", "romfile": ""}
-        monitor("host1", "device_add", **device, mac=nic["mac"], addr=f"{8 + place:#x}")
+        monitor("host1", "device_add", **device, mac=mac, addr=f"0x{slot}")
         since = now(initiator)
-        machines.until(there, 20)
+        until(there, 20)
         shape(initiator)
         taken = whole(initiator, since)
         assert taken <= LIMIT

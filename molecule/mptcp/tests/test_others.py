@@ -8,7 +8,9 @@ import contextlib
 import json
 from typing import Any, Iterator
 
-from conftest import ADDRESSES, RAILS, UNIT, cursor, have, journal, machines, reset, wait_until_whole
+from conftest import ADDRESSES, UNIT, cursor, have, journal, reset, wait_until_whole
+from fabric import PORT, RAILS, namespace_is_served, playbook
+from machines import LONG, reboot, until
 from testinfra.host import Host
 
 
@@ -17,7 +19,7 @@ def stripped(target: Host, match: str) -> Iterator[None]:
     """A path that passes TCP and takes its MPTCP options away."""
     chain = "chain c { type filter hook prerouting priority -300; }"
     target.check_output(f"nft 'table inet strip {{ {chain}; }}'")
-    target.check_output(f"nft 'add rule inet strip c {match} tcp dport {machines.PORT} reset tcp option mptcp'")
+    target.check_output(f"nft 'add rule inet strip c {match} tcp dport {PORT} reset tcp option mptcp'")
     try:
         yield
     finally:
@@ -33,9 +35,9 @@ def test_options_stripped_on_one_rail_are_reported(initiator: Host, target: Host
 
     with stripped(target, 'iifname "rail1"'):
         reset(initiator, 1)
-        machines.until(told, 30)
+        until(told, 30)
         assert have(initiator, [address for address in ADDRESSES if address != ADDRESSES[1]])
-        verified = machines.playbook("playbooks/verify.yml")
+        verified = playbook("playbooks/verify.yml")
         assert verified.returncode != 0
         assert "have no subflow on rail1" in verified.stdout
     print(journal(initiator, mark))
@@ -43,7 +45,7 @@ def test_options_stripped_on_one_rail_are_reported(initiator: Host, target: Host
     wait_until_whole(initiator, 30)
 
 
-@machines.LONG
+@LONG
 def test_options_stripped_everywhere_are_reported(initiator: Host, target: Host) -> None:
     """A new connection is plain TCP or none: neither passes unnoticed."""
     mark = cursor(initiator)
@@ -55,11 +57,11 @@ def test_options_stripped_everywhere_are_reported(initiator: Host, target: Host)
 
     with stripped(target, 'iifname "rail*"'):
         initiator.run("echo 1 > /sys/class/nvme/nvme0/reset_controller")
-        machines.until(told, 90)
-        assert machines.playbook("playbooks/verify.yml").returncode != 0
+        until(told, 90)
+        assert playbook("playbooks/verify.yml").returncode != 0
     print(journal(initiator, mark))
     initiator.run("echo 1 > /sys/class/nvme/nvme0/reset_controller")
-    machines.until(lambda: machines.namespace_is_served(initiator), 90)
+    until(lambda: namespace_is_served(initiator), 90)
 
 
 def made(machine: Host) -> dict[str, Any]:
@@ -84,11 +86,11 @@ def made(machine: Host) -> dict[str, Any]:
     return found
 
 
-@machines.LONG
+@LONG
 def test_reboot_brings_back_the_same(initiator: Host, target: Host) -> None:
     before = [made(machine) for machine in (initiator, target)]
-    machines.reboot(initiator, target)
-    machines.until(lambda: machines.namespace_is_served(initiator), 90)
+    reboot(initiator, target)
+    until(lambda: namespace_is_served(initiator), 90)
     assert [made(machine) for machine in (initiator, target)] == before
 
 
@@ -122,7 +124,7 @@ def test_network_manager_takes_the_nics_over(initiator: Host) -> None:
             endpoints = json.loads(initiator.check_output("ip -j mptcp endpoint show"))
             return sorted(one["address"] for one in endpoints) == ADDRESSES
 
-        machines.until(as_planned, 10)
+        until(as_planned, 10)
         print(initiator.check_output(f"journalctl -u {UNIT} -o cat -n 20"))
     finally:
         initiator.check_output(

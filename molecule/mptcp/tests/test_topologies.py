@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DEVICE, RAILS, machines
+from fabric import DEVICE, RAILS, playbook, queues, rail_bytes, subflows
+from machines import LONG, until
 from testinfra.host import Host
 
 MIB = 2**20
@@ -78,7 +79,7 @@ def inventory(folder: Path, topology: dict[str, Any]) -> Path:
     return path
 
 
-@machines.LONG
+@LONG
 @pytest.mark.parametrize("name", TOPOLOGIES)
 def test_every_connection_has_the_planned_subflows_and_bytes(
     name: str, initiator: Host, target: Host, tmp_path: Path
@@ -90,25 +91,23 @@ def test_every_connection_has_the_planned_subflows_and_bytes(
         readdress(host, topology[machine])
     networks = json.dumps({"fabric_networks": topology["networks"]})
     # site.yml ends with the proof: subflows and bytes of every rail as planned.
-    done = machines.playbook(
-        "--inventory", str(inventory(tmp_path, topology)), "--extra-vars", networks, "playbooks/site.yml"
-    )
+    done = playbook("--inventory", str(inventory(tmp_path, topology)), "--extra-vars", networks, "playbooks/site.yml")
     assert done.returncode == 0
     wanted = sorted(ip_interface(address).ip for address in topology["host1"].values())
 
     def planned() -> bool:
         """every connection has the planned subflows"""
-        connections = machines.subflows(initiator).values()
+        connections = subflows(initiator).values()
         # ss writes an IPv6 address in brackets.
         found = [sorted(ip_address(local.strip("[]")) for local in of) for of in connections]
-        return len(found) == machines.queues(initiator) and all(of == wanted for of in found)
+        return len(found) == queues(initiator) and all(of == wanted for of in found)
 
-    machines.until(planned, 15)
-    before = machines.rail_bytes(initiator, "rx")
+    until(planned, 15)
+    before = rail_bytes(initiator, "rx")
     initiator.check_output(
         f"fio --name=x --filename={DEVICE} --rw=read --size=96M --bs=128k --iodepth=32 --direct=1 --ioengine=libaio"
     )
-    carried = {rail: after - before[rail] for rail, after in machines.rail_bytes(initiator, "rx").items()}
+    carried = {rail: after - before[rail] for rail, after in rail_bytes(initiator, "rx").items()}
     print(f"{name}: {carried}")
     assert sum(carried.values()) >= 96 * MIB
     for rail in topology["host1"]:
