@@ -47,11 +47,11 @@ def sysctl_path(name: str, interface: str = "", root: str = "/proc/sys") -> str:
 
 
 def read_sysctl(path: str) -> str | None:
-    """The value, or None when this kernel has no such sysctl."""
+    """The value, or None when this kernel has no such sysctl. The numbers of a list have one space between them."""
     if not os.path.exists(path):
         return None
     with open(path, encoding="ascii") as stream:
-        return stream.read().strip()
+        return " ".join(stream.read().split())
 
 
 def interfaces(links: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -94,7 +94,7 @@ class Guard:
         for rail in _mptcp_rails.expendable(states, usable):
             # What is closed is still there for a while.
             if delete(rail):
-                yield f"{rail}: its NIC has no carrier or no address; what its subflows had goes over the other rails"
+                yield f"{rail}: its subflows are closed; what they had goes over the other rails"
 
     def _usable(self, description: dict[str, Any]) -> dict[str, str]:
         links = _mptcp_actual.interfaces(_mptcp_actual.ip_json("address", "show"))

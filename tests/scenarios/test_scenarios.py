@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,15 @@ def run(scenario: str) -> str:
     told = []
     subprocess.run(destroy, cwd=ROOT, check=True)
     # Its output is the progress of the longest part of a run, so it is shown as it comes.
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as molecule:
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        # A message that Molecule wraps is cut at its first line below.
+        env={**os.environ, "COLUMNS": "500"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as molecule:
         for line in molecule.stdout:
             print(f"{scenario}: {line}", end="", flush=True)
             # Molecule draws a frame around it.

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pytest
@@ -28,7 +29,7 @@ from conftest import (
     shape,
     whole,
 )
-from fabric import RAILS
+from fabric import PORT, RAILS, queues
 from machines import LAB_DIR, LONG, until
 from testinfra.host import Host
 
@@ -86,6 +87,18 @@ def test_outage(how: str, seconds: int, again: bool, rails: tuple[int, ...], ini
     assert ("adding its endpoint again" in said) == (again and how == "silent"), said
     assert ("goes over the other rails" in said) == (how == "carrier"), said
     assert after >= BANDWIDTH * before
+
+
+def test_a_subflow_that_joins_later_has_a_buffer_like_the_first(initiator: Host, target: Host) -> None:
+    """Or the window of a connection is gone once each of its rails was away."""
+    whole(initiator, now(initiator))
+    reset(initiator, 2)
+    whole(initiator, now(initiator))
+    for machine, end in ((initiator, "dport"), (target, "sport")):
+        shown = machine.check_output(f"ss -Htnm state established {end} = :{PORT}")
+        buffers = re.findall(r"skmem:\(r\d+,rb(\d+)", shown)
+        assert len(buffers) == queues(initiator) * len(RAILS)
+        assert min(map(int, buffers)) >= 16 * 2**20, buffers
 
 
 def test_without_the_unit_a_reset_subflow_stays_away(initiator: Host) -> None:

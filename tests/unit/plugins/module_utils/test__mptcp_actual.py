@@ -157,6 +157,11 @@ def test_refusal_of_iproute2_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         _mptcp_actual.ip_json("rule", "show")
 
 
+def test_sysctl_of_several_numbers_reads_as_it_is_written(tmp_path: Any) -> None:
+    (tmp_path / "tcp_rmem").write_text("4096\t131072\t6291456\n")
+    assert _mptcp_actual.read_sysctl(str(tmp_path / "tcp_rmem")) == "4096 131072 6291456"
+
+
 def test_sysctl_that_this_kernel_does_not_have(tmp_path: Any) -> None:
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "x").write_text("7\n")

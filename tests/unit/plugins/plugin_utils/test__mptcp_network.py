@@ -67,6 +67,7 @@ def test_plan_of_a_target_with_two_rails() -> None:
             "net.mptcp.checksum_enabled": "0",
             "net.ipv4.tcp_rto_max_ms": "1000",
             "net.ipv4.tcp_retries2": "255",
+            "net.ipv4.tcp_rmem": "4096 16777216 33554432",
         },
         "interface_sysctls": {
             "net.ipv4.conf.{interface}.ignore_routes_with_linkdown": "1",
