@@ -37,10 +37,10 @@ _MACHINE = {
     "net.mptcp.allow_join_initial_addr_port": "1",
     # The scheduler of every kernel: it takes the subflow that will be done first, so unequal rails are no matter.
     "net.mptcp.scheduler": "default",
-    # A silent subflow is passed over after 2 intervals in vain rather than the default of 4: what it carries waits that
-    # long, and longer while the other rails are busy. Full rails were not passed over with 2; one that is gets data
-    # with its next packet.
-    "net.mptcp.stale_loss_cnt": "2",
+    # A silent subflow is passed over after 3 intervals in vain rather than the default of 4: what it carries waits that
+    # long. Not 2: others are then taken for alive with a count of 0 alone, while the kernel leaves 1 on subflows that
+    # are merely idle. One connection repeated what it had piece by piece, for 8 s.
+    "net.mptcp.stale_loss_cnt": "3",
     # NICs compute TCP's checksum and NVMe has digests; this one would be a third, by the CPU.
     "net.mptcp.checksum_enabled": "0",
     # TCP tries a silent subflow again every second rather than at twice the interval each time, which is up to 50 s

@@ -63,7 +63,7 @@ def test_plan_of_a_target_with_two_rails() -> None:
             "net.mptcp.blackhole_timeout": "0",
             "net.mptcp.allow_join_initial_addr_port": "1",
             "net.mptcp.scheduler": "default",
-            "net.mptcp.stale_loss_cnt": "2",
+            "net.mptcp.stale_loss_cnt": "3",
             "net.mptcp.checksum_enabled": "0",
             "net.ipv4.tcp_rto_max_ms": "1000",
             "net.ipv4.tcp_retries2": "255",
