@@ -88,7 +88,7 @@ import pathlib
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _kernel_release, _mmdebstrap, _module_package
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._module_build import BuildError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._chroot import BuildError
 
 
 def main() -> None:
