@@ -52,13 +52,16 @@ def read(probe: bool) -> dict[str, t.Any]:
         "missing": no_host + no_target,
         "stale": [module.name for module in modules if module.stale],
         "holders": _module_swap.holders(modules, _module_files.users),
-        "obstacles": _kernel_release.obstacles(
-            release,
-            version,
-            _read("/sys/kernel/security/lockdown"),
-            _read("/sys/module/module/parameters/sig_enforce") == "Y",
-        ),
+        "obstacles": obstacles(release, version),
     }
+
+
+def obstacles(release: str, version: str) -> list[str]:
+    """Why rebuilt modules cannot bring the transport to a kernel of this machine."""
+    lockdown = _read("/sys/kernel/security/lockdown")
+    return _kernel_release.obstacles(
+        release, version, lockdown, _read("/sys/module/module/parameters/sig_enforce") == "Y"
+    )
 
 
 def judge(modules: t.Iterable[_module_files.Module]) -> bool:
