@@ -145,6 +145,11 @@ def load(slice_name: str, config_dir: str = CONFIG_DIR) -> dict[str, Any] | None
     return found
 
 
+def saved(config_dir: str = CONFIG_DIR) -> list[str]:
+    """The slices of which a description was saved, so those that a playbook has deployed here."""
+    return [name for name in SLICES if os.path.exists(os.path.join(config_dir, f"{name}.json"))]
+
+
 def damaged(path: str, then: str = "run the playbook again, which writes it anew") -> Damaged:
     """The error of a file of ours that is JSON but does not hold what we write."""
     return Damaged(f"{path} does not hold what this collection wrote; remove it and {then}")

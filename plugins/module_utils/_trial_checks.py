@@ -26,8 +26,8 @@ def machine(loader: Loader | None, running: str, trial: t.Mapping[str, t.Any] | 
     found = loader.obstacles()
     if not os.path.exists(os.path.join(root, f"boot/vmlinuz-{running}")) or running not in loader.entries():
         found.append(
-            f"there would be no way back: the running kernel {running} has no file /boot/vmlinuz-{running} or no entry"
-            f" in the menu of {loader.name} (it has {', '.join(sorted(loader.entries())) or 'none'}): install its package"
+            f"there would be no way back: the running kernel {running} has no /boot/vmlinuz-{running} or no entry in "
+            f"the menu of {loader.name}, which has {', '.join(sorted(loader.entries())) or 'none'}: install its package"
         )
     if trial is not None and trial["release"] == running:
         found.append(f"the running kernel {running} is on trial itself and was not kept: reboot it, run again")

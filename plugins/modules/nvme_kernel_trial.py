@@ -47,10 +47,14 @@ options:
         description: Version of the package.
         type: str
         required: true
-      src:
-        description: Its file on the machine. It is removed once it is installed.
-        type: path
+      path:
+        description: Its file where it was made; the machine has one of the same name in O(folder).
+        type: str
         required: true
+  folder:
+    description: Where the machine has the packages' files. They are removed once they are installed.
+    type: path
+    default: /var/cache
   timeout:
     description: Within how many seconds of its start the kernel has to be kept, for O(state=armed).
     type: int
@@ -74,7 +78,7 @@ EXAMPLES = r"""
     packages:
       - name: linux-image-7.3.4+deb13-cloud-amd64
         version: 7.3.4-1~bpo13+1
-        src: /var/cache/linux-image.deb
+        path: /root/.cache/nvmeof-mptcp/linux-image.deb
 """
 
 RETURN = r"""
@@ -83,6 +87,10 @@ plan:
   returned: success
   type: list
   elements: str
+running:
+  description: Release of the running kernel.
+  returned: success
+  type: str
 loader:
   description: The boot loader; empty for one that is not known.
   returned: success
@@ -118,7 +126,11 @@ def arm(module: AnsibleModule, loader: _loader.Loader | None, ledger: dict[str, 
         raise TrialError(f"kernel {tried} was tried, and the machine came back with {running}: end that trial first")
     wanted = {package["name"]: package for package in module.params["packages"]}
     before = {name: _transport_state.installed_version(name) for name in wanted}
-    missing = {name: package["src"] for name, package in wanted.items() if before[name] != package["version"]}
+    missing = {
+        name: os.path.join(module.params["folder"], os.path.basename(package["path"]))
+        for name, package in wanted.items()
+        if before[name] != package["version"]
+    }
     # In check mode they need not be there yet.
     sources = [source for source in missing.values() if os.path.exists(source) or not module.check_mode]
     obstacles = find_obstacles(release, running, loader, ledger, sources, complete=len(sources) == len(missing))
@@ -182,13 +194,14 @@ def main() -> None:
     package = {
         "name": {"type": "str", "required": True},
         "version": {"type": "str", "required": True},
-        "src": {"type": "path", "required": True},
+        "path": {"type": "str", "required": True},
     }
     module = AnsibleModule(
         argument_spec={
             "release": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["armed", "kept", "ended"], "required": True},
             "packages": {"type": "list", "elements": "dict", "default": [], "options": package},
+            "folder": {"type": "path", "default": "/var/cache"},
             "timeout": {"type": "int", "default": 600},
             "keep": {"type": "int", "default": 2},
         },
@@ -203,6 +216,7 @@ def main() -> None:
     module.exit_json(
         changed=bool(lines),
         plan=lines,
+        running=os.uname().release,
         loader=loader.name if loader else "",
         diff={"before": "", "after": "".join(f"{line}\n" for line in lines)},
     )

@@ -108,6 +108,15 @@ obstacles:
   returned: success
   type: list
   elements: str
+signed_only:
+  description: Whether the machine loads signed modules only, as it does where Secure Boot is on; rebuilt ones are not.
+  returned: success
+  type: bool
+deployed:
+  description: What a playbook has deployed on the machine, of V(mptcp), V(target) and V(host).
+  returned: success
+  type: list
+  elements: str
 trial:
   description: A kernel on trial that nobody has judged yet, see M(nvmeof.mptcp.nvme_kernel_trial); null for none.
   returned: success
@@ -165,7 +174,7 @@ def main() -> None:
             f"kernel {following['release']} boots next and has no mptcp transport, nor can rebuilt modules bring it: "
             f"{'; '.join(following['obstacles'])}"
         )
-    module.exit_json(changed=False, trial=trial, next=following, **state)
+    module.exit_json(changed=False, trial=trial, next=following, deployed=_state.saved(), **state)
 
 
 if __name__ == "__main__":
