@@ -103,7 +103,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     name, version = module.params["kernel_release"], module.params["kernel_version"]
-    obstacles = _kernel_release.obstacles(name, version, lockdown="", signatures_enforced=False)
+    obstacles = _kernel_release.obstacles(name, version, signed_only=False)
     release = _kernel_release.parse_release(name)
     if obstacles or release is None:
         module.fail_json(msg="kernel_release: " + "; ".join(obstacles))
