@@ -16,7 +16,6 @@ import subprocess
 import time
 import typing as t
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _cache, _mmdebstrap
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_debs import parse_fields
@@ -64,7 +63,7 @@ class Package:
     @property
     def file(self) -> str:
         """The name that apt gives the file."""
-        return f"{self.name}_{quote(self.version, safe='+~-.')}_{self.architecture}.deb"
+        return f"{self.name}_{self.version.replace(':', '%3a')}_{self.architecture}.deb"
 
 
 class Archive:

@@ -22,6 +22,8 @@ from typing import Any, Iterable, Mapping
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state, _trial_ledger
 
 WATCHDOG = "/dev/watchdog"
+TRIGGER = "/proc/sysrq-trigger"
+SYSCTLS = "/proc/sys"
 #: After how many seconds without a word from us the watchdog resets the machine.
 MARGIN = 60
 #: How long an orderly reboot may take.
@@ -41,7 +43,7 @@ def guard(saved: Mapping[str, Any]) -> Iterable[str]:
         yield "no kernel on trial runs"
         return
     # Opened now: a machine whose disk is gone can still write to it.
-    trigger = os.open("/proc/sysrq-trigger", os.O_WRONLY | os.O_CLOEXEC)
+    trigger = os.open(TRIGGER, os.O_WRONLY | os.O_CLOEXEC)
     before = _be_strict()
     watchdog, said = open_watchdog()
     signal.signal(signal.SIGTERM, _stopped)
@@ -73,8 +75,9 @@ def guard(saved: Mapping[str, Any]) -> Iterable[str]:
     os.write(trigger, b"b")
 
 
-def open_watchdog(path: str = WATCHDOG) -> tuple[int, str]:
+def open_watchdog() -> tuple[int, str]:
     """A handle of the watchdog, -1 for none, and what to say of it."""
+    path = WATCHDOG
     if not os.path.exists(path):
         # The distribution loads no driver of a watchdog by itself. Reason for a command: only kmod loads modules.
         subprocess.run(["modprobe", "softdog", f"soft_margin={MARGIN}"], check=False, capture_output=True)
@@ -128,7 +131,7 @@ def _be_strict() -> dict[str, str]:
 
 def _set(name: str, value: str) -> str:
     """Set a sysctl; its value before, empty where the kernel does not have it."""
-    path = f"/proc/sys/{name}"
+    path = os.path.join(SYSCTLS, name)
     try:
         with open(path, "r+", encoding="ascii") as stream:
             found = stream.read().strip()

@@ -78,7 +78,7 @@ def keep(loader: Loader, ledger: Ledger, release: str, keep_number: int, perform
     names = [name for gone in superfluous for name in kept["installed"][gone]]
     purge = [Operation("run", argv=(*PURGE, *names), about=", ".join(superfluous))] if names else []
     lines = [operation.line() for operation in pin + purge]
-    if kept != ledger:
+    if kept != ledger or _unit.current(_trial_ledger.UNIT):
         lines.append(f"keep kernel {release}")
     if perform and lines:
         _do(pin)
@@ -92,14 +92,14 @@ def keep(loader: Loader, ledger: Ledger, release: str, keep_number: int, perform
 
 def end(loader: Loader | None, ledger: Ledger, perform: bool) -> list[str]:
     """Forget a trial while another kernel runs; what was installed for it stays, and is not booted."""
-    if ledger["trial"] is None:
+    if ledger["trial"] is None and not _unit.current(_trial_ledger.UNIT):
         return []
     back = loader.boot_default() if loader else []
     if perform:
         _do(back)
         _trial_ledger.write({**ledger, "trial": None})
         _unit.remove(_trial_ledger.UNIT)
-    return [*[operation.line() for operation in back], f"end the trial of kernel {ledger['trial']['release']}"]
+    return [*[operation.line() for operation in back], "end the trial"]
 
 
 def _do(plan: t.Iterable[Operation]) -> None:
