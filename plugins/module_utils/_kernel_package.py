@@ -26,6 +26,8 @@ _RECIPE = 1
 
 # Where a node has the record of what its kernel was made of.
 RECORD = "lib/modules/{}/nvmeof-mptcp.json"
+# And the configuration that it was based on, where that was a text: it is what a next kernel is based on again.
+BASE = "lib/modules/{}/nvmeof-mptcp.config"
 
 # Symbols of a configuration that the source makes, where its text is not known before.
 _SYMBOLS = {"tinyconfig": 1000, "allnoconfig": 1000, "allmodconfig": 15000, "allyesconfig": 15000}
@@ -138,19 +140,26 @@ def _take(chroot: pathlib.Path, work: pathlib.Path, kernel: Kernel, folder: path
     }
     root = work / "package"
     _chroot.run(chroot, "dpkg-deb", "--raw-extract", _chroot.inside(chroot, built), _chroot.inside(chroot, root))
-    text = json.dumps(record, indent=2) + "\n"
-    inside = RECORD.format(release)
-    (root / inside).write_text(text, encoding="utf-8")
-    (root / inside).chmod(0o644)
-    with open(root / "DEBIAN/md5sums", "a", encoding="utf-8") as sums:
-        # dpkg's own kind of checksum, against damage alone.
-        sums.write(f"{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}  {inside}\n")
+    added = {RECORD: json.dumps(record, indent=2) + "\n"}
+    if not _kernel_config.TARGET.fullmatch(kernel.base):
+        added[BASE] = kernel.base
+    for pattern, text in added.items():
+        _add(root, pattern.format(release), text)
     packed = ["dpkg-deb", "--root-owner-group", "--build", _chroot.inside(chroot, root), _chroot.inside(chroot, built)]
     _chroot.run(chroot, *packed, environment=_kernel_build.ENVIRONMENT)
     shutil.copyfile(built, folder / built.name)
     (folder / "config").write_bytes(config)
     kept = {**record, "package": name, "version": version, "file": built.name}
     (folder / "build.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
+def _add(root: pathlib.Path, name: str, text: str) -> None:
+    """Add a file to an unpacked package."""
+    (root / name).write_text(text, encoding="utf-8")
+    (root / name).chmod(0o644)
+    with open(root / "DEBIAN/md5sums", "a", encoding="utf-8") as sums:
+        # dpkg's own kind of checksum, against damage alone.
+        sums.write(f"{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}  {name}\n")
 
 
 def _sha256(text: str) -> str:

@@ -39,7 +39,7 @@ class Source:
 def find(wanted: t.Mapping[str, str], cache: pathlib.Path, download: Download, look_only: bool) -> Source:
     """The source that is described; BuildError when it is not there or not what it is said to be.
 
-    wanted: git with ref and perhaps commit and keys; tarball with sha256; or tree.
+    wanted: git with ref and perhaps commit and signed_by; tarball with sha256; or tree.
     download: fetches a URL into a file. look_only: download nothing, and take signatures and remote archives on trust.
     """
     if wanted.get("git"):
@@ -51,7 +51,7 @@ def find(wanted: t.Mapping[str, str], cache: pathlib.Path, download: Download, l
 
 def _of_git(wanted: t.Mapping[str, str], cache: pathlib.Path, look_only: bool) -> Source:
     commit = _kernel_git.resolve(wanted["git"], wanted["ref"], wanted.get("commit") or "")
-    keys = wanted.get("keys") or ""
+    keys = wanted.get("signed_by") or ""
     if keys and not look_only:
         _kernel_git.verify(_kernel_git.fetch(cache, commit), commit, keys)
     record = {"git": _kernel_git.shown(commit.url), "ref": commit.ref or commit.commit, "commit": commit.commit}

@@ -43,6 +43,7 @@ def read(probe: bool) -> dict[str, t.Any]:
     release = os.uname().release
     version = kernel_version(release)
     return {
+        "architecture": os.uname().machine,
         "kernel_release": release,
         "kernel_version": version,
         "probed": probe,

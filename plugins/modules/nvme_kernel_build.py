@@ -41,11 +41,10 @@ options:
       commit:
         description: The commit that O(source.ref) has to stand for; anything else is an error.
         type: str
-      keys:
+      signed_by:
         description:
           - Public keys, as C(gpg --export --armor) prints them. O(source.ref) has to be a tag that one of them signed.
         type: str
-        no_log: false
       tarball:
         description: URL of an archive, or its path on the build host. What it holds is in one folder.
         type: str
@@ -120,10 +119,16 @@ present:
   returned: success
   type: bool
 release:
-  description: The kernel's release; empty in check mode when it is not built yet.
+  description:
+    - The kernel's release. In check mode, when it is not built yet, C(<version>) stands for what the source decides.
   returned: success
   type: str
   sample: 7.3.4-mptcp.4f1c9a3e
+localversion:
+  description: The end of the release, a hash of everything that the kernel is made of.
+  returned: success
+  type: str
+  sample: -mptcp.4f1c9a3e
 packages:
   description: What a machine installs, each with C(name), C(version) and C(path) on the build host.
   returned: success
@@ -190,7 +195,7 @@ def main() -> None:
                     "git": {"type": "str"},
                     "ref": {"type": "str"},
                     "commit": {"type": "str"},
-                    "keys": {"type": "str", "no_log": False},
+                    "signed_by": {"type": "str"},
                     "tarball": {"type": "str"},
                     "sha256": {"type": "str"},
                     "tree": {"type": "path"},
@@ -233,8 +238,14 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
             mirror = given["mirror"] or _mmdebstrap.find_mirror("nvme_kernel_mirror")
             _kernel_package.ensure(kernel, cache, mirror, module.debug)
             built = kernel.built()
-    found = built or {"release": "", "packages": [], "record": {}}
-    return {"changed": bool(plan), "present": built is not None, "log": str(kernel.log), "plan": plan, **found}
+    return {
+        "changed": bool(plan),
+        "present": built is not None,
+        "localversion": kernel.localversion,
+        "log": str(kernel.log),
+        "plan": plan,
+        **(built or {"release": "<version>" + kernel.localversion, "packages": [], "record": {}}),
+    }
 
 
 if __name__ == "__main__":

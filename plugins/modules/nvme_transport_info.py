@@ -35,6 +35,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+architecture:
+  description: Architecture of the machine, as C(uname -m) prints it.
+  returned: success
+  type: str
+  sample: x86_64
 kernel_release:
   description: Release of the running kernel.
   returned: success
