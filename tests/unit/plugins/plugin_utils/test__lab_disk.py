@@ -1,0 +1,65 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The disk with boot loaders: partitions beside each other, and files that name each other rightly."""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_loaders
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_disk import (
+    BIOS,
+    ESP,
+    ROOT,
+    SECTORS,
+    partition_table,
+)
+
+# UEFI specification 2.10, 5.3.2: header and 128 entries of 128 bytes; at the end a copy of both.
+TABLE, COPY = 1 + 1 + 32, 32 + 1
+RELEASE = "7.2.12+deb13-cloud-amd64"
+
+
+def read(table: str) -> list[tuple[int, int, str]]:
+    """Start, size and name of each partition in sfdisk's form."""
+    found = re.findall(r"^start=(\d+), size=(\d+), type=[0-9A-F-]{36}, name=(\w+)$", table, re.MULTILINE)
+    return [(int(start), int(size), name) for start, size, name in found]
+
+
+def test_partitions_lie_apart_between_the_two_tables_on_whole_mebibytes() -> None:
+    partitions = read(partition_table())
+    assert [name for _, _, name in partitions] == ["bios", "esp", "root"]
+    end = TABLE
+    for start, size, _ in partitions:
+        assert start >= end
+        assert start % 2048 == size % 2048 == 0
+        end = start + size
+    assert end <= SECTORS - COPY
+
+
+def test_three_kernels_fit_the_esp_and_offsets_are_in_bytes() -> None:
+    # A kernel of 14 MiB and an initial RAM disk that has firmware, generously.
+    assert ESP.sectors * 512 >= 3 * (14 + 60) << 20
+    assert (BIOS.offset, ROOT.offset) == (1 << 20, ROOT.first * 512)
+
+
+def test_all_three_ways_start_the_kernel_with_the_same_options_and_the_disk_by_its_uuid() -> None:
+    esp = _lab_loaders.esp_files(RELEASE)
+    (grub,) = re.findall(r"^linux /boot/vmlinuz-\S+ (.*)$", esp["grub/grub.cfg"], re.MULTILINE)
+    (entry,) = re.findall(r"^options (.*)$", esp["loader/entries/image.conf"], re.MULTILINE)
+    (later,) = re.findall(r'^GRUB_CMDLINE_LINUX="(.*)"$', _lab_loaders.FILES["etc/default/grub"], re.MULTILINE)
+    cmdline = _lab_loaders.FILES["etc/kernel/cmdline"].strip()
+    assert grub == entry == cmdline
+    assert cmdline == f"root=UUID={_lab_loaders.ROOT_UUID} {later}"
+    assert "root=" not in later
+    assert f"UUID={_lab_loaders.ROOT_UUID} / ext4" in _lab_loaders.FILES["etc/fstab"]
+
+
+def test_no_loader_waits() -> None:
+    assert "GRUB_TIMEOUT=0\n" in _lab_loaders.FILES["etc/default/grub"]
+    assert _lab_loaders.esp_files(RELEASE)["loader/loader.conf"] == "timeout 0\n"
+
+
+def test_the_esp_is_mounted_by_the_serial_that_it_is_made_with() -> None:
+    serial = _lab_loaders.ESP_SERIAL.upper()
+    assert f"UUID={serial[:4]}-{serial[4:]} /efi vfat" in _lab_loaders.FILES["etc/fstab"]
