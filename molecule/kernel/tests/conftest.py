@@ -115,7 +115,7 @@ def trial(request: pytest.FixtureRequest) -> Iterator[Trial]:
 
 @pytest.fixture(scope="session")
 def panics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Variables that ask for a real kernel that panics: without initial RAM disk it has no driver of its root's disk."""
+    """Variables that ask for a kernel that really panics: without initial RAM disk it has no driver of its disk."""
     folder = tmp_path_factory.mktemp("archive")
     tree = folder / "tree"
     image = machines.connect("host1").check_output("ls /boot/vmlinuz-*").split()[0]
