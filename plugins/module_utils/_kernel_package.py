@@ -16,7 +16,13 @@ import shutil
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _cache, _chroot, _kernel_build, _kernel_config
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _cache,
+    _chroot,
+    _kernel_build,
+    _kernel_config,
+    _module_files,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_config import Text
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_source import Source
 
@@ -26,7 +32,8 @@ _RECIPE = 1
 
 # Where a node has the record of what its kernel was made of.
 RECORD = "lib/modules/{}/nvmeof-mptcp.json"
-# And the configuration that it was based on, where that was a text: it is what a next kernel is based on again.
+# And the configuration that one is based on which starts from the running kernel: of a kernel that did so itself what
+# it started from, or the same input would give another kernel each time.
 BASE = "lib/modules/{}/nvmeof-mptcp.config"
 
 # Symbols of a configuration that the source makes, where its text is not known before.
@@ -135,15 +142,14 @@ def _take(chroot: pathlib.Path, work: pathlib.Path, kernel: Kernel, folder: path
         "source": dict(kernel.source.record),
         "patches": [{"name": patch.name, "sha256": _sha256(patch.text)} for patch in kernel.patches],
         "config_sha256": hashlib.sha256(config).hexdigest(),
+        "build_id": _module_files.build_id((work / "linux/vmlinux").read_bytes()),
         "compiler": compiler[1].decode() if compiler else "",
         "input": kernel.folder.name,
     }
     root = work / "package"
     _chroot.run(chroot, "dpkg-deb", "--raw-extract", _chroot.inside(chroot, built), _chroot.inside(chroot, root))
-    added = {RECORD: json.dumps(record, indent=2) + "\n"}
-    if not _kernel_config.TARGET.fullmatch(kernel.base):
-        added[BASE] = kernel.base
-    for pattern, text in added.items():
+    base = config.decode() if _kernel_config.TARGET.fullmatch(kernel.base) else kernel.base
+    for pattern, text in {RECORD: json.dumps(record, indent=2) + "\n", BASE: base}.items():
         _add(root, pattern.format(release), text)
     packed = ["dpkg-deb", "--root-owner-group", "--build", _chroot.inside(chroot, root), _chroot.inside(chroot, built)]
     _chroot.run(chroot, *packed, environment=_kernel_build.ENVIRONMENT)
