@@ -33,15 +33,17 @@ _ROOT = f"root=UUID={ROOT_UUID}"
 _IMAGE_ENTRY = "loader/entries/image.conf"
 
 FILES = {
-    # No check at boot: ext4 replays its journal by itself.
+    # No check at boot: ext4 replays its journal by itself. However long a machine takes to see its disk while the
+    # controller is busy, an emergency shell is of no use.
     "etc/fstab": (
         f"UUID={ROOT_UUID} / ext4 errors=remount-ro 0 0\n"
-        f"UUID={ESP_SERIAL[:4].upper()}-{ESP_SERIAL[4:].upper()} /efi vfat umask=0077 0 0\n"
+        f"UUID={ESP_SERIAL[:4].upper()}-{ESP_SERIAL[4:].upper()} /efi vfat "
+        "umask=0077,x-systemd.device-timeout=infinity 0 0\n"
     ),
     "etc/systemd/system/efi.mount.d/lab.conf": "[Unit]\nConditionPathExists=/sys/firmware/efi\n",
-    # What is said before the kernel is in console.log too.
+    # No menu, nor after a boot that did not end well; and what GRUB says is in console.log too.
     "etc/default/grub": (
-        "GRUB_DEFAULT=0\nGRUB_TIMEOUT=0\nGRUB_DISTRIBUTOR=Debian\n"
+        "GRUB_DEFAULT=0\nGRUB_TIMEOUT=0\nGRUB_RECORDFAIL_TIMEOUT=0\nGRUB_DISTRIBUTOR=Debian\n"
         f'GRUB_CMDLINE_LINUX_DEFAULT=""\nGRUB_CMDLINE_LINUX="{KERNEL_COMMAND_LINE}"\n'
         'GRUB_TERMINAL=serial\nGRUB_SERIAL_COMMAND="serial --unit=0"\n'
     ),

@@ -136,13 +136,16 @@ def test_a_machine_that_stands_still_gets_its_power_cycled(trial: Trial, panics:
 @on_both
 def test_a_good_kernel_is_kept(trial: Trial) -> None:
     # The last test of a machine: it does not go back.
-    result = trial.run(nvme_kernel_package=NEWEST)
+    result = trial.run(nvme_kernel_package=NEWEST, nvme_kernel_keep=1)
     assert result.returncode == 0
     new = trial.running()
     assert new != trial.old
     assert new in trial.default()
     assert trial.machine.run(f"test -e /etc/systemd/system/{UNIT}").failed
     assert trial.machine.check_output("cat /proc/sys/kernel/panic_on_oops") == "0"
+    # Of those that were tried it alone stays, and of course the kernel that the machine came with.
+    assert trial.machine.run(f"test -e /boot/vmlinuz-{PANICS}").failed
+    assert trial.machine.run(f"test -e /boot/vmlinuz-{trial.old}").succeeded
     again = trial.run(nvme_kernel_package=NEWEST)
     assert again.returncode == 0
     assert "changed=0" in again.stdout
