@@ -20,7 +20,8 @@ sys.path.insert(0, str(ROOT / "collections"))
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _kernel_archive, _mmdebstrap  # noqa: E402
 
 PATCH = ROOT / "roles/nvme_kernel/files/patches/nvme-mptcp.patch"
-TAG = "nvme-mptcp"
+# The distribution's source, and with the patch.
+SOURCE, TAG = "distribution", "nvme-mptcp"
 WHO = {"NAME": "the nvmeof.mptcp authors", "EMAIL": "authors@nvmeof-mptcp.example", "DATE": "2026-11-21T00:00:00Z"}
 
 
@@ -63,6 +64,7 @@ def make(repository: Path, cache: Path, series: str) -> None:
         unpack(cache, series, Path(scratch))
         tree = Path(scratch, "linux")
         commit(repository, tree, f"linux-source-{series}")
+        git(repository, "tag", SOURCE)
         subprocess.run(["patch", "-p1", "--fuzz=0", "--silent", "-i", str(PATCH)], cwd=tree, check=True)
         commit(repository, tree, "nvme-tcp, nvmet-tcp: add the mptcp transport")
     git(repository, "tag", "--annotate", "--message=The transport", TAG)

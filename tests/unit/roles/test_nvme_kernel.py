@@ -129,3 +129,32 @@ def test_a_kernel_that_boots_next_gets_its_modules(following: dict[str, Any] | N
 def test_what_a_kernel_is_proven_by(groups: list[str], deployed: list[str], expected: list[str]) -> None:
     found = value(role(machine={"deployed": deployed}, group_names=groups), "nvme_kernel_proof_roles")
     assert found == [f"nvmeof.mptcp.{name}" for name in expected]
+
+
+BUILT = {"release": "7.2.12-mptcp.0a1b2c3d", "localversion": "-mptcp.0a1b2c3d"}
+
+
+@pytest.mark.parametrize(
+    ("built", "running", "other"),
+    [
+        (BUILT, OLD, True),
+        (BUILT, BUILT["release"], False),
+        # What is only looked for in check mode, and not built: the end of its release says which kernel it is.
+        ({**BUILT, "release": "<version>-mptcp.0a1b2c3d"}, BUILT["release"], False),
+        ({**BUILT, "release": "<version>-mptcp.0a1b2c3d"}, "7.2.12-mptcp.99999999", True),
+    ],
+)
+def test_method_source_leaves_a_machine_alone_that_runs_the_kernel(
+    built: dict[str, Any], running: str, other: bool
+) -> None:
+    found = role(None, {"kernel_release": running}, nvme_kernel_method="source", nvme_kernel_built=built)
+    assert value(found, "nvme_kernel_other") is other
+    assert (value(found, "nvme_kernel_wanted_release") == running) is not other
+
+
+def test_method_source_says_what_its_kernel_lacks_and_refuses_secure_boot() -> None:
+    settings = {"nvme_kernel_method": "source", "nvme_kernel_built": BUILT}
+    [lacks] = reasons(role(None, {"kernel_release": BUILT["release"]}, **settings))
+    assert "add the transport to its source with nvme_kernel_patches" in lacks
+    [refused] = reasons(role(None, {"signed_only": True}, nvme_kernel_reboot=True, **settings))
+    assert "loads signed kernels only" in refused
