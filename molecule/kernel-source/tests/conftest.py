@@ -66,7 +66,7 @@ def build(**changed: Any) -> dict[str, Any]:
     command[-1] = json.dumps(arguments(**changed))
     result = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     print(result.stdout, result.stderr)
-    return json.loads(result.stdout.split("=>", 1)[1])
+    return yaml.safe_load(result.stdout.split("=>", 1)[1])
 
 
 def role(**variables: Any) -> subprocess.CompletedProcess[str]:
