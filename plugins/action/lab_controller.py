@@ -12,6 +12,7 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_controller
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition import BOOTS, DIRECT
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_report import LabError
 
 
@@ -28,6 +29,7 @@ class ActionModule(ActionBase):
             argument_spec={
                 "lab_dir": {"type": "path", "required": True},
                 "cache_dir": {"type": "path", "required": True},
+                "boot": {"type": "list", "elements": "str", "choices": list(BOOTS), "default": [DIRECT]},
             }
         )
         try:
@@ -35,4 +37,5 @@ class ActionModule(ActionBase):
             _lab_controller.check_spaces(pathlib.Path(arguments["cache_dir"]), pathlib.Path(arguments["lab_dir"]))
         except LabError as error:
             raise AnsibleActionFail(str(error)) from None
-        return {**result, "changed": False, "missing_packages": _lab_controller.missing_packages()}
+        missing = _lab_controller.missing_packages(arguments["boot"])
+        return {**result, "changed": False, "missing_packages": missing}

@@ -15,7 +15,8 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mmdebstrap import MmdebstrapError, find_mirror
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_archive import resolve_kernel
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_image import ensure_image
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition import BOOTS, DIRECT
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_image import ensure_images
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_report import LabError, Progress
 
 
@@ -33,6 +34,7 @@ class ActionModule(ActionBase):
                 "cache_dir": {"type": "path", "required": True},
                 "packages": {"type": "list", "elements": "str", "required": True},
                 "mirror": {"type": "str"},
+                "boot": {"type": "list", "elements": "str", "choices": list(BOOTS), "default": [DIRECT]},
             }
         )
         progress = Progress(Display().display)
@@ -40,8 +42,12 @@ class ActionModule(ActionBase):
         try:
             mirror = arguments["mirror"] or find_mirror("lab_mirror")
             kernel = resolve_kernel(mirror.rstrip("/"), cache, progress)
-            folder, built = ensure_image(cache, mirror.rstrip("/"), kernel, arguments["packages"], progress)
+            folders, built = ensure_images(
+                cache, mirror.rstrip("/"), kernel, arguments["packages"], arguments["boot"], progress
+            )
         except (LabError, MmdebstrapError) as error:
             raise AnsibleActionFail(str(error)) from None
-        progress.say(f"image {folder.name}, Linux {kernel.release} ({kernel.package} {kernel.version})")
-        return {**result, "changed": built, "path": str(folder), "kernel": asdict(kernel), "mirror": mirror}
+        names = ", ".join(dict.fromkeys(folder.name for folder in folders.values()))
+        progress.say(f"image {names}, Linux {kernel.release} ({kernel.package} {kernel.version})")
+        paths = {boot: str(folder) for boot, folder in folders.items()}
+        return {**result, "changed": built, "paths": paths, "kernel": asdict(kernel), "mirror": mirror}

@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_accelerator, _lab_machines
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_controller import check_memory
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition import define
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition import BOOTS, DIRECT, define
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_qemu import Boot
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_report import LabError, Progress
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_snapshot import Image
@@ -23,7 +23,7 @@ _ARGUMENTS: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "lab_dir": {"type": "path", "required": True},
     "cache_dir": {"type": "path"},
-    "image": {"type": "path"},
+    "images": {"type": "dict"},
     "machines": {
         "type": "list",
         "elements": "dict",
@@ -32,6 +32,7 @@ _ARGUMENTS: dict[str, t.Any] = {
             "number": {"type": "int", "required": True},
             "memory": {"type": "int", "default": 1280},
             "cpus": {"type": "int", "default": 2},
+            "boot": {"type": "str", "choices": list(BOOTS), "default": DIRECT},
             "networks": {"type": "list", "elements": "str"},
             "disks": {
                 "type": "list",
@@ -75,9 +76,10 @@ class ActionModule(ActionBase):
         folder = pathlib.Path(arguments["lab_dir"]).resolve()
         try:
             if self._task.check_mode:
-                if arguments["state"] == "present":
-                    define(arguments["machines"], arguments["networks"])
-                return {**result, "changed": False}
+                if arguments["state"] == "absent":
+                    return {**result, "changed": False}
+                lab = define(arguments["machines"], arguments["networks"])
+                return {**result, "changed": False, "boot": lab.boots()}
             if arguments["state"] == "absent":
                 return {**result, "changed": _lab_machines.absent(folder, progress)}
             changed = _present(folder, arguments, progress)
@@ -89,15 +91,29 @@ class ActionModule(ActionBase):
 
 def _present(folder: pathlib.Path, arguments: dict[str, t.Any], progress: Progress) -> bool:
     lab = define(arguments["machines"], arguments["networks"])
-    for name in ("image", "cache_dir"):
+    for name in ("images", "cache_dir"):
         if not arguments[name]:
             raise LabError(f"{name} is missing: the machines start from an image, and snapshots are kept in the cache")
-    image, cache = pathlib.Path(arguments["image"]), pathlib.Path(arguments["cache_dir"]).resolve()
-    if not (image / "image.json").exists():
-        raise LabError(f"image {image} is no lab image: take the path that lab_image returns")
-    accelerator = _lab_accelerator.choose(cache, image / "vmlinuz", progress)
-    boot = Boot(str(image / "vmlinuz"), str(image / "initrd"), accelerator)
+    cache = pathlib.Path(arguments["cache_dir"]).resolve()
+    folders = {boot: _image_folder(arguments["images"], boot) for boot in lab.boots()}
+    accelerator = _lab_accelerator.choose(cache, next(iter(folders.values())) / "vmlinuz", progress)
+    images = {boot: Image(path, _boot(path, boot, accelerator)) for boot, path in folders.items()}
     if _lab_machines.read_record(folder) is None:
         meminfo = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8")
         check_memory(sum(machine.memory for machine in lab.machines), meminfo)
-    return _lab_machines.present(folder, cache, lab, Image(image, boot), progress)
+    return _lab_machines.present(folder, cache, lab, images, progress)
+
+
+def _image_folder(images: dict[str, str], boot: str) -> pathlib.Path:
+    if boot not in images:
+        raise LabError(f"images has none for machines with boot {boot}: give lab_image the same list of boot")
+    path = pathlib.Path(images[boot])
+    if not (path / "image.json").exists():
+        raise LabError(f"image {path} is no lab image: take the paths that lab_image returns")
+    return path
+
+
+def _boot(image: pathlib.Path, boot: str, accelerator: str) -> Boot:
+    if boot == DIRECT:
+        return Boot(accelerator, kernel=str(image / "vmlinuz"), initrd=str(image / "initrd"))
+    return Boot(accelerator, firmware=str(image / "code.fd"))

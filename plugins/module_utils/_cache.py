@@ -41,7 +41,7 @@ def ensure(entry: pathlib.Path, build: t.Callable[[pathlib.Path], None], waiting
         if entry.is_dir():
             work.rmdir()
             return False
-        _empty(work)
+        empty(work)
         try:
             build(work)
             os.rename(work, entry)
@@ -73,6 +73,15 @@ def locked_folder(folder: pathlib.Path, waiting: t.Callable[[], None]) -> t.Iter
             os.close(descriptor)
 
 
+def empty(folder: pathlib.Path) -> None:
+    """Remove what a folder holds, but not the folder, which may be locked."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
 def _lock(descriptor: int, waiting: t.Callable[[], None]) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -86,11 +95,3 @@ def _is_same(folder: pathlib.Path, descriptor: int) -> bool:
         return os.path.samestat(os.stat(folder), os.fstat(descriptor))
     except FileNotFoundError:
         return False
-
-
-def _empty(folder: pathlib.Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()

@@ -18,8 +18,13 @@ SERIES = ("7.2", "7.3")
 _RELEASE = re.compile(r"(?P<series>\d+\.\d+)\.\d+\+deb\d+(-(?P<flavour>[a-z]+))?-(?P<architecture>[a-z0-9]+)")
 
 REMEDY = (
-    "install a kernel of series {} from Debian 13's backports (apt-get install -t trixie-backports linux-image-amd64 "
-    "linux-headers-amd64) and boot it, or boot a kernel that has the transport".format(" or ".join(SERIES))
+    "write nvme_kernel_package: linux-image-amd64 (or linux-image-cloud-amd64) and nvme_kernel_reboot: true to have "
+    "the kernel of Debian 13's backports tried and kept, if it is of series {}; or boot a kernel that has the "
+    "transport".format(" or ".join(SERIES))
+)
+UNSIGNED = (
+    "loads signed modules only (Secure Boot or lockdown), and rebuilt ones are not signed: switch Secure Boot off, or "
+    "boot a kernel that has the transport and is signed with the site's key (nvme_kernel_method: package)"
 )
 
 
@@ -56,12 +61,20 @@ def parse_release(name: str) -> Release | None:
     return Release(name, match["series"], match["flavour"] or "", match["architecture"])
 
 
-def obstacles(name: str, package_version: str, lockdown: str, signatures_enforced: bool) -> list[str]:
+def takes_signed_only(lockdown: str, enforced: bool) -> bool:
+    """Whether a kernel loads signed modules only.
+
+    lockdown: content of /sys/kernel/security/lockdown, the mode in force in brackets; empty if there is none.
+    enforced: what its parameter module.sig_enforce says.
+    """
+    return "[integrity]" in lockdown or "[confidentiality]" in lockdown or enforced
+
+
+def obstacles(name: str, package_version: str, signed_only: bool) -> list[str]:
     """Why rebuilt modules cannot bring the transport to a machine; empty when they can.
 
     name: uname -r. package_version: version of the package that owns the running kernel, empty if none does.
-    lockdown: content of /sys/kernel/security/lockdown, the mode in force in brackets; empty if there is none.
-    signatures_enforced: whether the kernel loads signed modules only.
+    signed_only: whether the kernel loads signed modules only.
     """
     release = parse_release(name)
     if release is None or not package_version:
@@ -72,9 +85,6 @@ def obstacles(name: str, package_version: str, lockdown: str, signatures_enforce
         found.append(f"kernel {name} is of series {release.series}, the patch is for {supported}: {REMEDY}")
     if release.architecture != "amd64":
         found.append(f"kernel {name} is for {release.architecture}: rebuilt modules are made for amd64 only")
-    if "[integrity]" in lockdown or "[confidentiality]" in lockdown or signatures_enforced:
-        found.append(
-            f"kernel {name} loads signed modules only (Secure Boot or lockdown), rebuilt ones are not signed: "
-            "switch Secure Boot off, or boot a signed kernel that has the transport"
-        )
+    if signed_only:
+        found.append(f"kernel {name} {UNSIGNED}")
     return found

@@ -14,12 +14,11 @@ from __future__ import annotations
 import inspect
 import os
 import pathlib
-import re
 import shutil
-import subprocess
 import typing as t
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _cache, _mmdebstrap
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _cache, _chroot, _mmdebstrap
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._chroot import BuildError
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_release import Release
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._module_files import PROVENANCE_FIELD
 
@@ -36,10 +35,6 @@ _DEFINES = "-DNVMF_TRTYPE_MPTCP=4"
 _SOURCES = ("drivers/nvme", "include/linux/nvme.h")
 
 _PACKAGES = ("binutils", "kmod", "make", "patch", "xz-utils")
-
-
-class BuildError(Exception):
-    """A source that cannot be had, a patch that does not apply or a compiler that failed; the text says which."""
 
 
 def ensure_chroot(
@@ -77,7 +72,10 @@ def build_modules(chroot: pathlib.Path, release: Release, patch: str, provenance
         shutil.rmtree(folder)
     folder.parent.mkdir(exist_ok=True)
     shutil.copytree(chroot / "usr/src" / release.source, folder, symlinks=True)
-    _apply(chroot, folder, release, patch)
+    try:
+        _chroot.apply(chroot, folder, patch)
+    except BuildError as error:
+        raise BuildError(f"the patch does not apply to the source of Linux {release.name}: {error}") from None
     output = folder / "modules"
     output.mkdir()
     for source, modules in FOLDERS.items():
@@ -87,41 +85,6 @@ def build_modules(chroot: pathlib.Path, release: Release, patch: str, provenance
     return output
 
 
-def describe_failure(output: str) -> str:
-    """The hunks that patch(1) could not apply: file, hunk and line."""
-    file, failed = "", []
-    for line in output.splitlines():
-        named = re.search(r"(?:checking|patching) file (\S+)", line)
-        if named:
-            file = named[1]
-        hunk = re.match(r"Hunk #(\d+) FAILED at (\d+)", line)
-        if hunk:
-            failed.append(f"{file} hunk {hunk[1]} at line {hunk[2]}")
-    return ", ".join(failed) or output.strip()
-
-
-def in_chroot(chroot: pathlib.Path, *command: str, stdin: str | None = None, lines: int = 15) -> str:
-    """What a command run in the chroot prints; BuildError with its last `lines` when it fails.
-
-    It gets /proc, which objtool needs, in a mount namespace of its own: nothing stays mounted, whatever happens to us.
-    No process namespace: make as its first process would not die of a signal.
-    """
-    isolated = ["unshare", f"--mount-proc={chroot / 'proc'}"]
-    result = subprocess.run(
-        [*isolated, "chroot", str(chroot), *command],
-        input=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
-        text=True,
-        errors="replace",
-    )
-    if result.returncode != 0:
-        tail = "\n".join(result.stdout.splitlines()[-lines:])
-        raise BuildError("{} ended with {}: {}".format(" ".join(command[:4]), result.returncode, tail))
-    return result.stdout
-
-
 def _unpack(release: Release) -> str:
     """An mmdebstrap hook that unpacks what is needed of the source and drops the archive, 160 MB of it."""
     archive = f"/usr/src/{release.source}.tar.xz"
@@ -129,21 +92,11 @@ def _unpack(release: Release) -> str:
     return f'chroot "$1" tar --directory=/usr/src --extract --file={archive} {members} && rm "$1{archive}"'
 
 
-def _apply(chroot: pathlib.Path, folder: pathlib.Path, release: Release, patch: str) -> None:
-    inside = "/" + str(folder.relative_to(chroot))
-    try:
-        # No fuzz: a hunk that fits only roughly may land in the wrong place.
-        in_chroot(chroot, "patch", "--strip=1", "--fuzz=0", "--force", "--directory=" + inside, stdin=patch, lines=1000)
-    except BuildError as error:
-        failed = describe_failure(str(error))
-        raise BuildError(f"the patch does not apply to the source of Linux {release.name}: {failed}") from None
-
-
 def _make(chroot: pathlib.Path, folder: pathlib.Path, release: Release, modules: t.Sequence[str]) -> None:
     inside = "/" + str(folder.relative_to(chroot))
     headers = "/usr/src/" + release.headers
     settings = ["M=" + inside, "KCPPFLAGS=" + _DEFINES, f"-j{os.cpu_count() or 1}"]
-    in_chroot(chroot, "make", "--directory=" + headers, *settings, *[module + ".ko" for module in modules])
+    _chroot.run(chroot, "make", "--directory=" + headers, *settings, *[module + ".ko" for module in modules])
 
 
 def _finish(chroot: pathlib.Path, module: pathlib.Path, output: pathlib.Path, provenance: str) -> None:
@@ -151,8 +104,8 @@ def _finish(chroot: pathlib.Path, module: pathlib.Path, output: pathlib.Path, pr
     inside = "/" + str(module.relative_to(chroot))
     information = module.with_suffix(".modinfo")
     section = ".modinfo=/" + str(information.relative_to(chroot))
-    in_chroot(chroot, "objcopy", "--strip-debug", "--dump-section", section, inside)
+    _chroot.run(chroot, "objcopy", "--strip-debug", "--dump-section", section, inside)
     with open(information, "ab") as stream:
         stream.write(f"{PROVENANCE_FIELD}={provenance}".encode() + b"\0")
-    in_chroot(chroot, "objcopy", "--update-section", section, inside)
+    _chroot.run(chroot, "objcopy", "--update-section", section, inside)
     shutil.copyfile(module, output / module.name)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import lzma
 import os
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # Rebuilt together, in the order in which they are loaded.
 MODULES = ("nvme-fabrics", "nvme-tcp", "nvmet", "nvmet-tcp")
@@ -55,14 +55,19 @@ def build_id(content: bytes) -> str:
 
 def read(name: str, sysfs: str = "/sys/module") -> Module:
     """State of a module of the running kernel."""
-    fields = parse_modinfo(_modinfo(name))
+    found = read_file(name)
+    return replace(found, loaded="builtin" if found.on_disk == "builtin" else _loaded(name, sysfs))
+
+
+def read_file(name: str, release: str = "") -> Module:
+    """The file of a module of the running kernel, or of another release; as if it was not loaded."""
+    fields = parse_modinfo(_modinfo(name, release))
     file = fields.get("filename", [""])[0]
-    built_in = file == "(builtin)"
     return Module(
         name=name,
         file=file,
-        loaded="builtin" if built_in else _loaded(name, sysfs),
-        on_disk="builtin" if built_in else build_id(_content(file)) if file else "",
+        loaded="",
+        on_disk="builtin" if file == "(builtin)" else build_id(_content(file)) if file else "",
         aliases=tuple(fields.get("alias", [])),
         provenance=fields.get(PROVENANCE_FIELD, [""])[0],
     )
@@ -96,9 +101,10 @@ def _loaded(name: str, sysfs: str) -> str:
         return build_id(stream.read()) or "unknown"
 
 
-def _modinfo(name: str) -> str:
+def _modinfo(name: str, release: str) -> str:
     # Reason for a command: only kmod knows which of several files of one name modprobe takes, and how it is compressed.
-    result = subprocess.run(["modinfo", name], capture_output=True, text=True)
+    which = ["--set-version", release] if release else []
+    result = subprocess.run(["modinfo", *which, name], capture_output=True, text=True)
     return result.stdout if result.returncode == 0 else ""
 
 

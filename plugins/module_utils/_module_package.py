@@ -21,9 +21,9 @@ import sys
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _cache, _module_build
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _cache, _chroot, _module_build
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._chroot import BuildError
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_release import Release
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._module_build import BuildError
 
 _CONTROL = """\
 Package: {name}
@@ -87,7 +87,7 @@ class Package:
 def describe(cache: pathlib.Path, release: Release, kernel_version: str, patch: str) -> Package:
     """The package for a kernel release and a patch; whether its path exists says whether it has been built."""
     # Modules run from a zip file, so this is not a matter of opening __file__.
-    code = [inspect.getsource(part) for part in (sys.modules[__name__], _module_build)]
+    code = [inspect.getsource(part) for part in (sys.modules[__name__], _module_build, _chroot)]
     key = _cache.content_hash({"release": release.name, "version": kernel_version, "patch": patch, "code": code})
     return Package(release, kernel_version, patch, cache / "modules" / key)
 
@@ -143,13 +143,13 @@ def _pack(chroot: pathlib.Path, root: pathlib.Path, modules: pathlib.Path, packa
     target = root / "usr/lib/modules" / package.release.name / "updates/nvme-mptcp"
     shutil.copytree(modules, target)
     inside = "/" + str(root.relative_to(chroot))
-    _module_build.in_chroot(chroot, "dpkg-deb", "--root-owner-group", "--build", inside, inside + ".deb")
+    _chroot.run(chroot, "dpkg-deb", "--root-owner-group", "--build", inside, inside + ".deb")
 
 
 def _made_of(chroot: pathlib.Path, package: Package) -> str:
     """What the package was made of, as JSON: source, patch, configuration and compiler."""
     configuration = chroot / "usr/src" / package.release.headers / ".config"
-    compilers = _module_build.in_chroot(
+    compilers = _chroot.run(
         chroot, "dpkg-query", "--show", "--showformat=${Package} ${Version}\n", "gcc-[0-9]*-x86-64-linux-gnu"
     )
     if not configuration.is_file():

@@ -3,7 +3,8 @@
 # Note that this module util is PRIVATE to the collection.
 """Entry point of the node program: converge one slice to what was saved of it, at boot or on an event.
 
-At a shutdown it gives up dead paths before file systems are unmounted, and withdraws target and host at the end.
+At a shutdown it gives up dead paths before file systems are unmounted, and withdraws target and host at the end. While
+a kernel is on trial it stands guard over it.
 """
 
 from __future__ import annotations
@@ -55,11 +56,18 @@ def _withdraw_host(saved: Saved) -> Iterable[str]:
     return _host_shutdown.withdraw(saved)
 
 
+def _guard_kernel(saved: Saved) -> Iterable[str]:
+    from ansible_collections.nvmeof.mptcp.plugins.module_utils import _trial_guard
+
+    return _trial_guard.guard(saved)
+
+
 # What a command does with a slice takes the saved description and returns the lines of what was done.
 _DO: dict[str, dict[str, Callable[[Saved], Iterable[str]]]] = {
     "converge": {"mptcp": _converge_mptcp, "target": _converge_target, "host": _converge_host},
     "release": {"host": _release_host},
     "withdraw": {"target": _withdraw_target, "host": _withdraw_host},
+    "guard": {"kernel": _guard_kernel},
 }
 
 
@@ -76,6 +84,8 @@ def main(arguments: list[str]) -> int:
     release.add_argument("slice", choices=sorted(_DO["release"]))
     withdraw = commands.add_parser("withdraw", help="if the machine is shutting down, leave hosts or targets in order")
     withdraw.add_argument("slice", choices=sorted(_DO["withdraw"]))
+    guard = commands.add_parser("guard", help="leave a kernel on trial that nobody keeps")
+    guard.add_argument("slice", choices=sorted(_DO["guard"]))
     given = parser.parse_args(arguments)
     name = given.slice
     try:

@@ -9,6 +9,7 @@ import errno
 import os
 import shlex
 import subprocess
+import tempfile
 from dataclasses import dataclass, field
 from typing import Callable, Iterable
 
@@ -20,7 +21,8 @@ HIDDEN = "********"
 class Operation:
     """One step of a plan.
 
-    verb: C(mkdir), C(rmdir), C(write), C(chmod), C(symlink), C(unlink) on I(path), or C(run) of I(argv).
+    verb: C(mkdir), C(rmdir), C(write), C(put), C(chmod), C(symlink), C(unlink) on I(path), or C(run) of I(argv).
+        C(write) is for a file of the kernel, C(put) makes or replaces a file on a disk.
     path: absolute path of the file, folder or link.
     value: what is written, what the link points at, or the mode in octal digits.
     argv: the command of C(run), never holding a secret.
@@ -47,7 +49,7 @@ class Operation:
         if self.verb == "run":
             return shlex.join(self.argv)
         path = shlex.quote(self.path)
-        if self.verb == "write":
+        if self.verb in ("write", "put"):
             return f"printf %s {shlex.quote(shown)} > {path}"
         if self.verb == "symlink":
             return f"ln -s {shlex.quote(shown)} {path}"
@@ -90,6 +92,8 @@ def perform(operation: Operation) -> None:
         os.chmod(operation.path, int(operation.value, 8))
     elif operation.verb == "write":
         _write(operation.path, operation.value)
+    elif operation.verb == "put":
+        put(operation.path, operation.value)
     elif operation.verb == "run":
         _run(operation.argv)
     else:
@@ -103,6 +107,23 @@ def _write(path: str, value: str) -> None:
         os.write(handle, value.encode())
     finally:
         os.close(handle)
+
+
+def put(path: str, content: str | bytes, mode: int = 0o644) -> None:
+    """Rename a file into place, so that a reader sees the old content or the new one, also after a crash."""
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    # mkstemp makes the file 0600 from the start: it can hold what a host may see of a subsystem.
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=f".{os.path.basename(path)}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
+            os.fchmod(stream.fileno(), mode)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
 
 
 def _run(argv: tuple[str, ...]) -> None:

@@ -14,11 +14,10 @@ import errno
 import fcntl
 import json
 import os
-import tempfile
 import time
 from typing import Any, Iterator
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, put
 
 #: The saved descriptions; also what the boot units converge to.
 CONFIG_DIR = "/etc/nvmeof-mptcp"
@@ -123,23 +122,7 @@ def replace_file(path: str, content: str | bytes, mode: int = 0o600) -> None:
     Raises Unsaved.
     """
     with writing(path):
-        _replace(path, content, mode)
-
-
-def _replace(path: str, content: str | bytes, mode: int) -> None:
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    # mkstemp makes the file 0600 from the start: it can hold what a host may see of a subsystem.
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=f".{os.path.basename(path)}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content.encode() if isinstance(content, str) else content)
-            os.fchmod(stream.fileno(), mode)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        put(path, content, mode)
 
 
 def read_json(path: str) -> Any | None:
@@ -160,6 +143,11 @@ def load(slice_name: str, config_dir: str = CONFIG_DIR) -> dict[str, Any] | None
     if found is not None and not isinstance(found, dict):
         raise damaged(path)
     return found
+
+
+def saved(config_dir: str = CONFIG_DIR) -> list[str]:
+    """The slices of which a description was saved, so those that a playbook has deployed here."""
+    return [name for name in SLICES if os.path.exists(os.path.join(config_dir, f"{name}.json"))]
 
 
 def damaged(path: str, then: str = "run the playbook again, which writes it anew") -> Damaged:

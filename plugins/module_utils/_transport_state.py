@@ -43,6 +43,7 @@ def read(probe: bool) -> dict[str, t.Any]:
     release = os.uname().release
     version = kernel_version(release)
     return {
+        "architecture": os.uname().machine,
         "kernel_release": release,
         "kernel_version": version,
         "probed": probe,
@@ -52,13 +53,20 @@ def read(probe: bool) -> dict[str, t.Any]:
         "missing": no_host + no_target,
         "stale": [module.name for module in modules if module.stale],
         "holders": _module_swap.holders(modules, _module_files.users),
-        "obstacles": _kernel_release.obstacles(
-            release,
-            version,
-            _read("/sys/kernel/security/lockdown"),
-            _read("/sys/module/module/parameters/sig_enforce") == "Y",
-        ),
+        "obstacles": obstacles(release, version),
+        "signed_only": signed_only(),
     }
+
+
+def obstacles(release: str, version: str) -> list[str]:
+    """Why rebuilt modules cannot bring the transport to a kernel of this machine."""
+    return _kernel_release.obstacles(release, version, signed_only())
+
+
+def signed_only() -> bool:
+    """Whether the kernel loads signed modules only."""
+    enforced = _read("/sys/module/module/parameters/sig_enforce") == "Y"
+    return _kernel_release.takes_signed_only(_read("/sys/kernel/security/lockdown"), enforced)
 
 
 def judge(modules: t.Iterable[_module_files.Module]) -> bool:

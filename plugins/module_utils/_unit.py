@@ -98,6 +98,16 @@ def install(name: str, content: str, restart: bool, unit_dir: str = UNIT_DIR) ->
         _checked("restart", name)
 
 
+def remove(name: str, unit_dir: str = UNIT_DIR) -> bool:
+    """Stop a unit and take its file away; whether there was one. OSError has what systemctl said."""
+    if not current(name, unit_dir):
+        return False
+    _checked("disable", "--now", name)
+    os.unlink(os.path.join(unit_dir, name))
+    _checked("daemon-reload")
+    return True
+
+
 def _systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["systemctl", *arguments], check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True

@@ -27,6 +27,12 @@ options:
     description: The folder of the images and snapshots.
     type: path
     required: true
+  boot:
+    description: The ways in which the machines boot, see M(nvmeof.mptcp.lab_machines).
+    type: list
+    elements: str
+    choices: [direct, grub, systemd-boot]
+    default: [direct]
 """
 
 EXAMPLES = r"""

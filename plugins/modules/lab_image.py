@@ -9,12 +9,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: lab_image
-short_description: Build the image of the lab's machines
+short_description: Build the images of the lab's machines
 author:
   - The nvmeof.mptcp authors (@nvmeof)
 description:
-  - Makes a Debian 13 file system with the newest kernel that the archive has of a supported series (7.2),
-    as C(root.ext4), C(vmlinuz) and C(initrd).
+  - Makes a Debian 13 file system with the newest kernel that the archive has of a supported series (7.2).
+  - For machines that boot directly it is C(root.raw), C(vmlinuz) and C(initrd). Machines that boot through GRUB or
+    systemd-boot share a disk with both, C(root.raw), and UEFI's code and variables.
   - The result stays in the cache under a hash of everything that made it, so a second run with the same input
     builds nothing.
   - Runs on the controller as an action plugin, as root, and shows its progress.
@@ -40,22 +41,31 @@ options:
       The URI of a mirror of Debian's archive. Without it, or empty, the one that the controller's apt
       uses.
     type: str
+  boot:
+    description: The ways in which the machines boot, see M(nvmeof.mptcp.lab_machines).
+    type: list
+    elements: str
+    choices: [direct, grub, systemd-boot]
+    default: [direct]
 """
 
 EXAMPLES = r"""
-- name: Build the image
+- name: Build the images
   nvmeof.mptcp.lab_image:
     cache_dir: ~/.cache/nvmeof-mptcp
     packages: [systemd-sysv, udev, openssh-server, python3]
-  register: image
+    boot: [direct, grub]
+  register: lab_image
 """
 
 RETURN = r"""
-path:
-  description: The folder of the image.
-  type: str
+paths:
+  description: The folder of the image for each of O(boot).
+  type: dict
   returned: success
-  sample: /root/.cache/nvmeof-mptcp/images/0123456789abcdef
+  sample:
+    direct: /root/.cache/nvmeof-mptcp/images/0123456789abcdef
+    grub: /root/.cache/nvmeof-mptcp/images/fedcba9876543210
 kernel:
   description: The kernel in the image.
   type: dict

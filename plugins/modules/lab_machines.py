@@ -41,9 +41,11 @@ options:
   cache_dir:
     description: The folder of the images and snapshots. Needed to start machines.
     type: path
-  image:
-    description: The folder of an image, as M(nvmeof.mptcp.lab_image) returns it. Required with O(state=present).
-    type: path
+  images:
+    description: >-
+      The folder of an image for each way to boot of the machines, as M(nvmeof.mptcp.lab_image) returns them. Needed
+      to start machines.
+    type: dict
   machines:
     description: The machines, in the order of their start. Required with O(state=present).
     type: list
@@ -65,6 +67,14 @@ options:
         description: Virtual processors.
         type: int
         default: 2
+      boot:
+        description: >-
+          How it comes to its kernel: V(direct) is given it by QEMU; V(grub) boots through GRUB from a BIOS and
+          V(systemd-boot) through systemd-boot from UEFI, both from its own disk, so kernels can be installed and
+          tried; these have a watchdog (i6300esb).
+        type: str
+        choices: [direct, grub, systemd-boot]
+        default: direct
       networks:
         description: The names of its networks. Without it all of O(networks).
         type: list
@@ -109,7 +119,7 @@ EXAMPLES = r"""
   nvmeof.mptcp.lab_machines:
     lab_dir: /srv/lab
     cache_dir: ~/.cache/nvmeof-mptcp
-    image: "{{ image.path }}"
+    images: "{{ lab_image.paths }}"
     machines:
       - name: target1
         number: 1
@@ -129,4 +139,10 @@ ssh_config:
   type: str
   returned: when O(state=present)
   sample: /srv/lab/ssh_config
+boot:
+  description: The ways in which the machines boot.
+  type: list
+  elements: str
+  returned: in check mode, when O(state=present)
+  sample: [direct]
 """

@@ -88,7 +88,7 @@ import pathlib
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _kernel_release, _mmdebstrap, _module_package
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._module_build import BuildError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._chroot import BuildError
 
 
 def main() -> None:
@@ -103,7 +103,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     name, version = module.params["kernel_release"], module.params["kernel_version"]
-    obstacles = _kernel_release.obstacles(name, version, lockdown="", signatures_enforced=False)
+    obstacles = _kernel_release.obstacles(name, version, signed_only=False)
     release = _kernel_release.parse_release(name)
     if obstacles or release is None:
         module.fail_json(msg="kernel_release: " + "; ".join(obstacles))

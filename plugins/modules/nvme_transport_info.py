@@ -35,6 +35,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+architecture:
+  description: Architecture of the machine, as C(uname -m) prints it.
+  returned: success
+  type: str
+  sample: x86_64
 kernel_release:
   description: Release of the running kernel.
   returned: success
@@ -108,20 +113,73 @@ obstacles:
   returned: success
   type: list
   elements: str
+signed_only:
+  description: Whether the machine loads signed modules only, as it does where Secure Boot is on; rebuilt ones are not.
+  returned: success
+  type: bool
+deployed:
+  description: What a playbook has deployed on the machine, of V(mptcp), V(target) and V(host).
+  returned: success
+  type: list
+  elements: str
+trial:
+  description: A kernel on trial that nobody has judged yet, see M(nvmeof.mptcp.nvme_kernel_trial); null for none.
+  returned: success
+  type: dict
+  contains:
+    release:
+      description: Release of that kernel.
+      type: str
+    verdict:
+      description:
+        - V(armed) when it boots next, V(running) when it runs, V(failed) when the machine came back with another one.
+      type: str
+    seen:
+      description: What the machine has of that boot, when it failed; from the guard, pstore and the journal.
+      type: list
+      elements: str
+next:
+  description: The kernel that the boot loader starts by default; null when that is the running one, or cannot be told.
+  returned: success
+  type: dict
+  contains:
+    release:
+      description: Release of that kernel.
+      type: str
+    version:
+      description: Version of the package that owns it; empty when none does.
+      type: str
+    offers:
+      description: Whether its modules on disk have the transport.
+      type: bool
+    obstacles:
+      description: Why rebuilt modules cannot bring the transport to it; empty when they can.
+      type: list
+      elements: str
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _transport_state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state, _transport_state, _trial_state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport_probe import ProbeError
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     try:
+        trial = _trial_state.trial()
+    except (_state.Damaged, OSError) as error:
+        module.fail_json(msg=str(error))
+    try:
         state = _transport_state.read(probe=not module.check_mode)
     except (ProbeError, OSError) as error:
         module.fail_json(msg=f"the mptcp transport cannot be probed: {error}")
-    module.exit_json(changed=False, **state)
+    following = _trial_state.next_kernel()
+    if following and not following["offers"] and following["obstacles"]:
+        module.warn(
+            f"kernel {following['release']} boots next and has no mptcp transport, nor can rebuilt modules bring it: "
+            f"{'; '.join(following['obstacles'])}"
+        )
+    module.exit_json(changed=False, trial=trial, next=following, deployed=_state.saved(), **state)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import platform
 import shutil
 import typing as t
 
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition import DIRECT
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_report import LabError
 
 # A program or file → the package that has it.
@@ -25,6 +26,12 @@ PACKAGES = {
     "ssh": "openssh-client",
     "setpriv": "util-linux",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
+}
+# For machines that boot through a boot loader, besides.
+LOADER_PACKAGES = {
+    "sfdisk": "fdisk",
+    "mformat": "mtools",
+    "/usr/share/OVMF/OVMF_CODE_4M.fd": "ovmf",
 }
 
 _GIB = 1 << 30
@@ -58,13 +65,14 @@ def check_here() -> None:
         raise LabError("/proc is not mounted: mount -t proc proc /proc")
 
 
-def missing_packages() -> list[str]:
-    """The packages whose programs or files are not there, sorted."""
+def missing_packages(boots: t.Collection[str]) -> list[str]:
+    """The packages whose programs or files are not there, sorted. boots: the ways in which machines boot."""
+    wanted = PACKAGES if set(boots) <= {DIRECT} else {**PACKAGES, **LOADER_PACKAGES}
     # Debian's sbin folders are not in every user's PATH.
     path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
     return sorted(
         package
-        for name, package in PACKAGES.items()
+        for name, package in wanted.items()
         if not (os.path.exists(name) if name.startswith("/") else shutil.which(name, path=path))
     )
 

@@ -19,6 +19,9 @@ from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_report import La
 MAX_NETWORKS = 8
 MAX_DISKS = 14
 
+# How a machine comes to its kernel: QEMU loads it, or a boot loader from the machine's own disk (BIOS; UEFI).
+DIRECT, GRUB, SYSTEMD_BOOT = BOOTS = ("direct", "grub", "systemd-boot")
+
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
 # IFNAMSIZ is 16 with the final NUL (linux/if.h).
 _NIC_NAME = re.compile(r"[a-z][a-z0-9_-]{0,14}")
@@ -53,7 +56,7 @@ class Nic:
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine. memory is in MiB."""
+    """One machine. memory is in MiB; boot is one of BOOTS."""
 
     name: str
     number: int
@@ -62,6 +65,7 @@ class Machine:
     management_mac: str
     nics: tuple[Nic, ...]
     disks: tuple[Disk, ...]
+    boot: str = DIRECT
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,10 @@ class Lab:
     def members(self, network: str) -> list[str]:
         """The names of the machines with a NIC in `network`, in the order of their start."""
         return [machine.name for machine in self.machines if any(nic.name == network for nic in machine.nics)]
+
+    def boots(self) -> list[str]:
+        """The ways to boot that occur, in the order of BOOTS."""
+        return [boot for boot in BOOTS if any(machine.boot == boot for machine in self.machines)]
 
     def as_data(self) -> list[dict[str, t.Any]]:
         """Plain data, for a hash or a file."""
@@ -148,6 +156,9 @@ def _machine(
                 name, machine["memory"], machine["cpus"]
             )
         )
+    boot = machine.get("boot") or DIRECT
+    if boot not in BOOTS:
+        raise LabError(f"lab_machines: {name}: boot {boot!r} is not one of {', '.join(BOOTS)}")
     chosen = machine.get("networks")
     for network in chosen or ():
         if network not in cidrs:
@@ -158,7 +169,7 @@ def _machine(
         if chosen is None or network in chosen
     )
     return Machine(
-        name, number, machine["memory"], machine["cpus"], mac_address(0xFF, number), nics, _disks(name, machine)
+        name, number, machine["memory"], machine["cpus"], mac_address(0xFF, number), nics, _disks(name, machine), boot
     )
 
 

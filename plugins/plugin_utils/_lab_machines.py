@@ -32,7 +32,7 @@ _ANSWER_TIMEOUT = 180.0
 
 
 def present(
-    folder: pathlib.Path, cache: pathlib.Path, lab: Lab, image: _lab_snapshot.Image, progress: Progress
+    folder: pathlib.Path, cache: pathlib.Path, lab: Lab, images: _lab_snapshot.Images, progress: Progress
 ) -> bool:
     """Have the machines of `lab` running in `folder`; whether they had to be started.
 
@@ -42,12 +42,12 @@ def present(
         _own(folder)
         record = read_record(folder)
         if record is not None and _runs(folder, record, lab):
-            _note_newer_image(record, image, progress)
+            _note_newer_image(record, images, progress)
             _wait(folder, lab, progress)
             return False
-        snapshot = _lab_snapshot.ensure_snapshot(cache, lab, image, progress)
+        snapshot = _lab_snapshot.ensure_snapshot(cache, lab, images, progress)
         _clear(folder)
-        _restore(folder, lab, image, snapshot, progress)
+        _restore(folder, lab, images, snapshot, progress)
         return True
 
 
@@ -99,11 +99,15 @@ def _runs(folder: pathlib.Path, record: t.Mapping[str, t.Any], lab: Lab) -> bool
     return True
 
 
-def _note_newer_image(record: t.Mapping[str, t.Any], image: _lab_snapshot.Image, progress: Progress) -> None:
-    if record["image"] == image.folder.name:
+def _note_newer_image(record: t.Mapping[str, t.Any], images: _lab_snapshot.Images, progress: Progress) -> None:
+    if record["images"] == _names(images):
         progress.say("the machines are running and stay as they are")
     else:
         progress.say("the machines are running and stay as they are; there is a newer image for the next start")
+
+
+def _names(images: _lab_snapshot.Images) -> dict[str, str]:
+    return {boot: image.folder.name for boot, image in images.items()}
 
 
 def _own(folder: pathlib.Path) -> None:
@@ -128,7 +132,7 @@ def _clear(folder: pathlib.Path) -> int:
 
 
 def _restore(
-    folder: pathlib.Path, lab: Lab, image: _lab_snapshot.Image, snapshot: pathlib.Path, progress: Progress
+    folder: pathlib.Path, lab: Lab, images: _lab_snapshot.Images, snapshot: pathlib.Path, progress: Progress
 ) -> None:
     for name in (_lab_snapshot.KEY, _lab_snapshot.KEY + ".pub"):
         shutil.copy(snapshot / name, folder / name)
@@ -141,9 +145,9 @@ def _restore(
     ports = _lab_snapshot.choose_ports(folder, lab)
     _lab_ssh.write_config(folder, ports, _lab_snapshot.host_keys(snapshot, lab))
     progress.say("restoring {}".format(", ".join(machine.name for machine in lab.machines)))
-    _lab_snapshot.start(folder, lab, image.boot, ports, snapshot)
+    _lab_snapshot.start(folder, lab, images, ports, snapshot)
     _wait(folder, lab, progress)
-    record = {"image": image.folder.name, "snapshot": snapshot.name, "machines": lab.as_data(), "ports": ports}
+    record = {"images": _names(images), "snapshot": snapshot.name, "machines": lab.as_data(), "ports": ports}
     partial = folder / (_RECORD + ".new")
     partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     os.replace(partial, folder / _RECORD)

@@ -15,16 +15,22 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition import Lab, Machine, Nic
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition import (
+    DIRECT,
+    SYSTEMD_BOOT,
+    Lab,
+    Machine,
+    Nic,
+)
 
 QEMU = "qemu-system-x86_64"
 
 # PCI slots are fixed, so that a device plugged out and in again is the same to the guest. 0 and 1 are the board's.
-_ROOT_SLOT, _MANAGEMENT_SLOT, _RNG_SLOT, _FIRST_NIC_SLOT, _FIRST_DISK_SLOT = 2, 3, 4, 8, 16
+_ROOT_SLOT, _MANAGEMENT_SLOT, _RNG_SLOT, _WATCHDOG_SLOT, _FIRST_NIC_SLOT, _FIRST_DISK_SLOT = 2, 3, 4, 5, 8, 16
 
+# Besides root=: whatever the way to the kernel, it starts with the same.
 KERNEL_COMMAND_LINE = (
-    # The first PCI disk; the data disks come in later slots.
-    "root=/dev/vda rw "
+    "rw "
     # The serial console is the machine's console.log; errors only, because each character costs an exit to QEMU.
     "console=ttyS0 quiet "
     # QEMU's timers other than the TSC cost an exit for each reading, and TCG's TSC is steady.
@@ -40,11 +46,15 @@ KERNEL_COMMAND_LINE = (
 
 @dataclass(frozen=True)
 class Boot:
-    """What a machine boots: absolute paths of the kernel and the initial RAM disk; accelerator: kvm or tcg."""
+    """What machines of a kind boot. accelerator: kvm or tcg; the others are absolute paths.
 
-    kernel: str
-    initrd: str
+    A kernel and an initial RAM disk for those that boot directly, UEFI's code for those that boot through systemd-boot.
+    """
+
     accelerator: str
+    kernel: str = ""
+    initrd: str = ""
+    firmware: str = ""
 
 
 def command(lab: Lab, machine: Machine, boot: Boot, credentials: t.Iterable[str], ssh_port: int | None) -> list[str]:
@@ -56,6 +66,7 @@ def command(lab: Lab, machine: Machine, boot: Boot, credentials: t.Iterable[str]
     return [
         QEMU,
         *_board(machine, boot),
+        *_start(machine, boot),
         *_disks(machine),
         *_management(machine, ssh_port),
         *(word for index, nic in enumerate(machine.nics) for word in _nic(lab, machine, index, nic)),
@@ -64,8 +75,11 @@ def command(lab: Lab, machine: Machine, boot: Boot, credentials: t.Iterable[str]
 
 
 def disk_files(machine: Machine) -> dict[str, str]:
-    """Block node → file name in the machine's folder, the root disk first."""
-    return {"root": "root.qcow2", **{"disk-" + disk.serial: f"disk-{disk.serial}.qcow2" for disk in machine.disks}}
+    """Block node → file name in the machine's folder, the root disk first; vars is where UEFI keeps its variables."""
+    names = ["root", *("disk-" + disk.serial for disk in machine.disks)]
+    if machine.boot == SYSTEMD_BOOT:
+        names.append("vars")
+    return {name: name + ".qcow2" for name in names}
 
 
 def _board(machine: Machine, boot: Boot) -> list[str]:
@@ -83,8 +97,6 @@ def _board(machine: Machine, boot: Boot) -> list[str]:
         # timers and ports that the guest would find and poll.
         *("-machine", "pc,hpet=off,vmport=off", "-accel", accelerators[boot.accelerator]),
         *("-cpu", models[boot.accelerator], "-smp", str(machine.cpus), "-m", str(machine.memory)),
-        # Direct kernel boot: no boot loader to wait for, and a reboot inside the guest takes the same way.
-        *("-kernel", boot.kernel, "-initrd", boot.initrd, "-append", KERNEL_COMMAND_LINE),
         *("-chardev", "file,id=console,path=console.log,append=on", "-serial", "chardev:console"),
         # The control socket: snapshot, quit, plugging devices, cutting links.
         *("-qmp", "unix:qmp.sock,server=on,wait=off"),
@@ -96,17 +108,48 @@ def _board(machine: Machine, boot: Boot) -> list[str]:
     ]
 
 
+def _start(machine: Machine, boot: Boot) -> list[str]:
+    """How the machine comes to its kernel."""
+    if machine.boot == DIRECT:
+        # No boot loader to wait for, and a reboot inside the guest takes the same way. The root disk is the first PCI
+        # disk; the data disks come in later slots.
+        return [
+            *("-kernel", boot.kernel, "-initrd", boot.initrd),
+            *("-append", f"root=/dev/vda {KERNEL_COMMAND_LINE}"),
+        ]
+    # Whoever boots through a loader may try kernels that hang, and is reset then as a server's own watchdog would do.
+    watchdog = ["-device", f"i6300esb,id=watchdog,addr={_WATCHDOG_SLOT:#x}", "-action", "watchdog=reset"]
+    if machine.boot != SYSTEMD_BOOT:
+        return watchdog
+    # The second flash is the machine's own: the boot entry to take once, and what a panic leaves, are UEFI variables.
+    return [
+        *watchdog,
+        *("-blockdev", f"driver=raw,node-name=firmware,read-only=on,file.driver=file,file.filename={boot.firmware}"),
+        *("-blockdev", _blockdev("vars", disk_files(machine)["vars"])),
+        *("-machine", "pflash0=firmware,pflash1=vars"),
+    ]
+
+
 def _disks(machine: Machine) -> list[str]:
     words: list[str] = []
+    files = disk_files(machine)
     slots = {"root": _ROOT_SLOT, **{"disk-" + d.serial: _FIRST_DISK_SLOT + i for i, d in enumerate(machine.disks)}}
-    for node, name in disk_files(machine).items():
-        # no-flush: a lab need not survive a power cut of the controller. discard: the file shrinks with its content.
-        drive = "driver=qcow2,node-name={0},file.driver=file,file.filename={1},cache.no-flush=on,discard=unmap"
-        device = f"virtio-blk-pci,drive={node},id=dev-{node},addr={slots[node]:#x}"
-        # The guest shows it as /dev/disk/by-id/virtio-SERIAL.
-        serial = "" if node == "root" else ",serial=" + node[len("disk-") :]
-        words += ["-blockdev", drive.format(node, name), "-device", device + serial]
+    for node, slot in slots.items():
+        device = f"virtio-blk-pci,drive={node},id=dev-{node},addr={slot:#x}"
+        if node != "root":
+            # The guest shows it as /dev/disk/by-id/virtio-SERIAL.
+            device += ",serial=" + node[len("disk-") :]
+        elif machine.boot != DIRECT:
+            # The firmware looks for a loader here, and nowhere else first.
+            device += ",bootindex=0"
+        # discard: the file shrinks with its content.
+        words += ["-blockdev", _blockdev(node, files[node]) + ",discard=unmap", "-device", device]
     return words
+
+
+def _blockdev(node: str, name: str) -> str:
+    # no-flush: a lab need not survive a power cut of the controller.
+    return f"driver=qcow2,node-name={node},file.driver=file,file.filename={name},cache.no-flush=on"
 
 
 def _management(machine: Machine, ssh_port: int | None) -> list[str]:

@@ -30,6 +30,8 @@ from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_report import La
 KEY = "id_ed25519"
 # An emulated machine boots in half a minute alone; a busy controller takes several times that.
 _BOOT_TIMEOUT = 600.0
+# Block node → the file of the image that it begins as.
+_BASES = {"root": "root.raw", "vars": "vars.fd"}
 
 
 @dataclass(frozen=True)
@@ -40,27 +42,35 @@ class Image:
     boot: Boot
 
 
-def snapshot_key(lab: Lab, image: Image) -> str:
+# The way to boot (see _lab_definition) → the image of the machines that boot so.
+Images = t.Mapping[str, Image]
+
+
+def snapshot_key(lab: Lab, images: Images) -> str:
     """The name of the cache entry."""
     nobody = Identity(uuid.UUID(int=0), "", "")
-    boot = Boot("", "", image.boot.accelerator)
     machines = [
-        {"data": data, "credentials": credentials(machine, nobody), "command": command(lab, machine, boot, (), 0)}
+        {
+            "data": data,
+            "image": images[machine.boot].folder.name,
+            "credentials": credentials(machine, nobody),
+            "command": command(lab, machine, Boot(images[machine.boot].boot.accelerator), (), 0),
+        }
         for machine, data in zip(lab.machines, lab.as_data(), strict=True)
     ]
     code = pathlib.Path(__file__).read_text(encoding="utf-8")
-    return _cache.content_hash({"image": image.folder.name, "machines": machines, "code": code, "qemu": qemu_version()})
+    return _cache.content_hash({"machines": machines, "code": code, "qemu": qemu_version()})
 
 
-def ensure_snapshot(cache: pathlib.Path, lab: Lab, image: Image, progress: Progress) -> pathlib.Path:
+def ensure_snapshot(cache: pathlib.Path, lab: Lab, images: Images, progress: Progress) -> pathlib.Path:
     """The folder of the snapshot, made if it is not there."""
-    entry = cache / "snapshots" / snapshot_key(lab, image)
+    entry = cache / "snapshots" / snapshot_key(lab, images)
 
     def build(folder: pathlib.Path) -> None:
         progress.say("first boot of {}".format(", ".join(machine.name for machine in lab.machines)))
-        _prepare(folder, lab, image)
+        _prepare(folder, lab, images)
         try:
-            _boot(folder, lab, image, progress)
+            _boot(folder, lab, images, progress)
             for machine in lab.machines:
                 _lab_process.save(folder / machine.name)
         finally:
@@ -74,7 +84,7 @@ def ensure_snapshot(cache: pathlib.Path, lab: Lab, image: Image, progress: Progr
     return entry
 
 
-def _prepare(folder: pathlib.Path, lab: Lab, image: Image) -> None:
+def _prepare(folder: pathlib.Path, lab: Lab, images: Images) -> None:
     _lab_ssh.make_key(folder / KEY)
     authorized = (folder / (KEY + ".pub")).read_text(encoding="utf-8")
     for machine in lab.machines:
@@ -87,16 +97,16 @@ def _prepare(folder: pathlib.Path, lab: Lab, image: Image) -> None:
             path = own / "credentials" / name
             path.touch(mode=0o600)
             path.write_text(text, encoding="utf-8")
-        _make_disks(own, machine, image)
+        _make_disks(own, machine, images[machine.boot])
 
 
 def _make_disks(folder: pathlib.Path, machine: Machine, image: Image) -> None:
-    # Relative, so that the cache can be moved as a whole.
-    base = f"../../../images/{image.folder.name}/root.ext4"
-    for disk in machine.disks:
-        make_disk(folder / f"disk-{disk.serial}.qcow2", size=disk.size)
-    # From inside the entry while it is built and after its renaming: both are three folders below the cache.
-    make_disk(folder / disk_files(machine)["root"], backing=base, backing_format="raw")
+    # Relative, so that the cache can be moved as a whole. While the entry is built and after its renaming alike it is
+    # three folders below the cache.
+    bases = {node: f"../../../images/{image.folder.name}/{name}" for node, name in _BASES.items()}
+    sizes = {f"disk-{disk.serial}": disk.size for disk in machine.disks}
+    for node, name in disk_files(machine).items():
+        make_disk(folder / name, size=sizes.get(node, ""), backing=bases.get(node, ""), backing_format="raw")
 
 
 def make_disk(path: pathlib.Path, size: str = "", backing: str = "", backing_format: str = "qcow2") -> None:
@@ -107,7 +117,7 @@ def make_disk(path: pathlib.Path, size: str = "", backing: str = "", backing_for
 
 
 def start(
-    folder: pathlib.Path, lab: Lab, boot: Boot, ports: t.Mapping[str, int], snapshot: pathlib.Path | None
+    folder: pathlib.Path, lab: Lab, images: Images, ports: t.Mapping[str, int], snapshot: pathlib.Path | None
 ) -> None:
     """Start all machines in `folder`: cold and tied to this process, or from `snapshot` and on their own."""
     with contextlib.ExitStack() as stack:
@@ -115,7 +125,7 @@ def start(
         for machine in lab.machines:
             own = folder / machine.name
             names = sorted(path.name for path in (own / "credentials").iterdir())
-            words = command(lab, machine, boot, names, ports[machine.name])
+            words = command(lab, machine, images[machine.boot].boot, names, ports[machine.name])
             if snapshot is None:
                 _lab_process.start(words, own, tied=True)
                 continue
@@ -138,11 +148,11 @@ def host_keys(folder: pathlib.Path, lab: Lab) -> dict[str, str]:
     return {m.name: (folder / m.name / "host_key.pub").read_text(encoding="utf-8") for m in lab.machines}
 
 
-def _boot(folder: pathlib.Path, lab: Lab, image: Image, progress: Progress) -> None:
+def _boot(folder: pathlib.Path, lab: Lab, images: Images, progress: Progress) -> None:
     """Boot all machines and return when each of them is completely up."""
     ports = choose_ports(folder, lab)
     _lab_ssh.write_config(folder, ports, host_keys(folder, lab))
-    start(folder, lab, image.boot, ports, None)
+    start(folder, lab, images, ports, None)
 
     def is_alive(name: str) -> bool:
         return bool(_lab_process.find(folder / name))

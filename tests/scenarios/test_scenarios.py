@@ -15,7 +15,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
 # They measure no time, and each has one machine that works at a time: together they use the processors.
-TOGETHER = ("kernel", "nvmet")
+TOGETHER = ("modules", "nvmet")
+# They compile kernels, which takes longer than all that `make test` does.
+COMPILING = ("kernel-debug", "kernel-source")
 # What pytest and Ansible print of a failure; the machines are gone afterwards, so the message has to carry it.
 FAILURE = re.compile(r"E  |FAILED |ERROR |fatal: |\[ERROR\]")
 
@@ -53,7 +55,17 @@ def run(scenario: str) -> str:
     return f"{' '.join(command)} ended {molecule.returncode}:\n{''.join(told[-60:])}\n{''.join(said)}"
 
 
-@pytest.mark.parametrize("scenarios", [*((one,) for one in SCENARIOS if one not in TOGETHER), TOGETHER], ids="+".join)
+def cases() -> list[object]:
+    compiling = pytest.mark.skipif(os.environ.get("TESTS") != "all", reason="takes long: make test-all, make scenario")
+    alone = [
+        pytest.param((one,), id=one, marks=[compiling] if one in COMPILING else [])
+        for one in SCENARIOS
+        if one not in TOGETHER
+    ]
+    return [*alone, pytest.param(TOGETHER, id="+".join(TOGETHER))]
+
+
+@pytest.mark.parametrize("scenarios", cases())
 def test_scenarios(scenarios: tuple[str, ...]) -> None:
     with ThreadPoolExecutor() as pool:
         failures = list(filter(None, pool.map(run, scenarios)))

@@ -1,13 +1,18 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The scenario's machine, and a target on it that the machine itself connects to."""
+"""The scenario's machines, the playbook that tries kernels on them, and a kernel that panics."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 import pytest
 from testinfra.host import Host
@@ -15,29 +20,29 @@ from testinfra.host import Host
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "molecule/shared"))
 
 import machines
-from machines import ROOT
+from machines import LAB_DIR, LONG, ROOT, boot_id, until
+
+__all__ = ["LONG", "until"]
 
 SCENARIO = Path(__file__).resolve().parents[1]
-NQN = "nqn.2026-11.org.example:kernel"
-NVMET = "/sys/kernel/config/nvmet"
-PORTS = {"mptcp": 4420, "tcp": 4421}
+#: The newest kernel of the archive's backports; the lab's machines start with one of an older series.
+NEWEST = "linux-image-cloud-amd64"
+PANICS = "7.0.0-panics"
+UNIT = "nvmeof-mptcp-kernel-trial.service"
+BOTH = ("host1", pytest.param("target1", marks=LONG))
 
 
-@pytest.fixture(scope="session")
-def machine() -> Host:
-    return machines.connect("host1")
+def command(*arguments: str, **variables: Any) -> list[str]:
+    """ansible-playbook on the scenario's inventory."""
+    inventory = ["--inventory", str(ROOT / "inventories/lab"), f"--extra-vars=@{SCENARIO}/vars/machines.yml"]
+    return ["ansible-playbook", *inventory, "--extra-vars", json.dumps(variables), *arguments]
 
 
-def role(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the scenario's playbook again and keep what it printed."""
-    command = [
-        "ansible-playbook",
-        "--inventory",
-        str(ROOT / "inventories/lab"),
-        str(SCENARIO / "converge.yml"),
-        *arguments,
-    ]
-    result = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+def playbook(*arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+    """Run a playbook and keep what it printed."""
+    settings = {**os.environ, "LAB_DIR": str(LAB_DIR)}
+    argv = command(*arguments, **variables)
+    result = subprocess.run(argv, cwd=ROOT, env=settings, check=False, capture_output=True, text=True)
     print(result.stdout, result.stderr)
     return result
 
@@ -47,42 +52,93 @@ def words(text: str) -> str:
     return " ".join(text.replace("''", "'").split())
 
 
-def connect(machine: Host, options: str) -> tuple[bool, str]:
-    """Ask for a controller; whether the kernel made it, and what it said otherwise."""
-    request = f"{options},nqn={NQN},hostnqn=nqn.2014-08.org.example:h,hostid=00000000-0000-0000-0000-000000000001"
-    result = machine.run(f"bash -c 'printf %s {request} > /dev/nvme-fabrics'")
-    return result.rc == 0, result.stderr.strip()
+@dataclass
+class Trial:
+    """A machine on which kernels are tried, and the other one, which nothing of it may touch."""
 
+    name: str
+    machine: Host
+    other: Host
+    old: str
 
-def disconnect(machine: Host) -> None:
-    machine.check_output("for c in /sys/class/nvme/nvme*; do [ ! -e $c ] || echo 1 > $c/delete_controller; done")
+    def arguments(self) -> tuple[str, ...]:
+        return (str(ROOT / "playbooks/kernels.yml"), "--limit", self.name)
 
+    def variables(self, **more: Any) -> dict[str, Any]:
+        """Short times, for machines without a firmware that takes minutes."""
+        times = {"nvme_kernel_boot_timeout": 400, "nvme_kernel_trial_timeout": 500}
+        return {"nvme_kernel_reboot": True, **times, **more}
 
-def transports(machine: Host) -> list[str]:
-    """The transport of each controller, as sysfs has it."""
-    return sorted(machine.check_output("cat /sys/class/nvme/nvme*/transport").split())
+    def run(self, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+        return playbook(*self.arguments(), *arguments, **self.variables(**variables))
+
+    def running(self) -> str:
+        return self.machine.check_output("uname -r")
+
+    def default(self) -> str:
+        """What the loader was told to boot from now on; nothing else for the next boot."""
+        if self.name == "host1":
+            told = dict(
+                line.partition("=")[::2] for line in self.machine.check_output("grub-editenv - list").splitlines()
+            )
+            assert not told.get("next_entry")
+            return told.get("saved_entry", "")
+        assert self.machine.run("ls /sys/firmware/efi/efivars | grep LoaderEntryOneShot").failed
+        entries = json.loads(self.machine.check_output("bootctl list --json=short"))
+        [name] = [entry["id"] for entry in entries if entry.get("isDefault")]
+        return str(name)
+
+    def is_back(self, result: subprocess.CompletedProcess[str], *reasons: str) -> None:
+        """The play failed, naming machine and reason, and the machine has its old kernel and nothing of the trial."""
+        assert result.returncode != 0
+        said = words(result.stdout)
+        assert f"{self.name}: kernel " in said
+        for reason in reasons:
+            assert reason in said
+        assert self.running() == self.old
+        assert self.old in self.default()
+        assert self.machine.run(f"test -e /etc/systemd/system/{UNIT}").failed
+        assert json.loads(self.machine.check_output("cat /etc/nvmeof-mptcp/kernel.json"))["trial"] is None
 
 
 @pytest.fixture
-def target(machine: Host) -> Iterator[Host]:
-    """One namespace of 64 MiB, served on the loopback interface over both transports."""
-    lines = [
-        "modprobe --all loop nvmet nvme-tcp",
-        "truncate -s 64M /root/disk && losetup /dev/loop7 /root/disk",
-        f"mkdir {NVMET}/subsystems/{NQN} && echo 1 > {NVMET}/subsystems/{NQN}/attr_allow_any_host",
-        f"mkdir {NVMET}/subsystems/{NQN}/namespaces/1",
-        f"printf /dev/loop7 > {NVMET}/subsystems/{NQN}/namespaces/1/device_path",
-        f"echo 1 > {NVMET}/subsystems/{NQN}/namespaces/1/enable",
-    ]
-    for transport, number in PORTS.items():
-        port = f"{NVMET}/ports/{number}"
-        lines.append(f"mkdir {port} && echo {transport} > {port}/addr_trtype && echo ipv4 > {port}/addr_adrfam")
-        lines.append(f"echo 127.0.0.1 > {port}/addr_traddr && echo {number} > {port}/addr_trsvcid")
-        lines.append(f"ln -s {NVMET}/subsystems/{NQN} {port}/subsystems/{NQN}")
-    machine.check_output(" && ".join(lines))
-    yield machine
-    disconnect(machine)
-    for number in PORTS.values():
-        machine.check_output(f"rm {NVMET}/ports/{number}/subsystems/{NQN} && rmdir {NVMET}/ports/{number}")
-    machine.check_output(f"rmdir {NVMET}/subsystems/{NQN}/namespaces/1 {NVMET}/subsystems/{NQN}")
-    machine.check_output("losetup -d /dev/loop7 && rm /root/disk")
+def trial(request: pytest.FixtureRequest) -> Iterator[Trial]:
+    """Tries on the machine that the test is given by its parameter."""
+    name = request.param
+    machine, other = machines.connect(name), machines.connect({"host1": "target1", "target1": "host1"}[name])
+    # The lab's own; that a kernel on trial does not stand still when it panics is the role's business.
+    machine.check_output("sed -i 's/ panic=[0-9]*//' $(ls /etc/default/grub /etc/kernel/cmdline 2>/dev/null)")
+    before = boot_id(other)
+    yield Trial(name, machine, other, machine.check_output("uname -r"))
+    assert boot_id(other) == before
+
+
+@pytest.fixture(scope="session")
+def panics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables that ask for a kernel that really panics: without initial RAM disk it has no driver of its disk."""
+    folder = tmp_path_factory.mktemp("archive")
+    tree = folder / "tree"
+    image = machines.connect("host1").check_output("ls /boot/vmlinuz-*").split()[0]
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "boot").mkdir()
+    with open(tree / f"boot/vmlinuz-{PANICS}", "wb") as stream:
+        subprocess.run(["ssh", "-F", str(LAB_DIR / "ssh_config"), "host1", f"cat {image}"], check=True, stdout=stream)
+    control = f"Package: linux-image-{PANICS}\nVersion: 1\nArchitecture: amd64\nMaintainer: x <x@example.org>\n"
+    control += "Installed-Size: 16000\nDescription: a kernel that finds no root file system\n"
+    (tree / "DEBIAN/control").write_text(control)
+    for script, folder_of_hooks in (("postinst", "postinst.d"), ("postrm", "postrm.d")):
+        # INITRD: what initramfs-tools asks.
+        hooks = f"run-parts --arg={PANICS} --arg=/boot/vmlinuz-{PANICS} /etc/kernel/{folder_of_hooks}"
+        (tree / "DEBIAN" / script).write_text(f"#!/bin/sh -e\nINITRD=No {hooks}\n")
+        (tree / "DEBIAN" / script).chmod(0o755)
+    deb = folder / f"linux-image-{PANICS}_1_amd64.deb"
+    subprocess.run(["dpkg-deb", "-Znone", "--root-owner-group", "--build", str(tree), str(deb)], check=True)
+    shutil.rmtree(tree)
+    content = deb.read_bytes()
+    sums = f"Filename: ./{deb.name}\nSize: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n"
+    (folder / "Packages").write_text(control + sums)
+    return {
+        "nvme_kernel_method": "package",
+        "nvme_kernel_package": f"linux-image-{PANICS}",
+        "nvme_kernel_repository": f"Types: deb\nURIs: file:{folder}\nSuites: ./\nTrusted: yes",
+    }

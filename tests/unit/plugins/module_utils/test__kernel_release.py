@@ -4,7 +4,12 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_release import SERIES, obstacles, parse_release
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_release import (
+    SERIES,
+    obstacles,
+    parse_release,
+    takes_signed_only,
+)
 
 CLOUD = "7.2.12+deb13-cloud-amd64"
 VERSION = "7.2.12-1~bpo13+1"
@@ -35,30 +40,41 @@ def test_a_kernel_that_is_not_debians_has_no_parts(name: str) -> None:
 
 def test_a_supported_kernel_has_no_obstacle() -> None:
     for series in SERIES:
-        assert obstacles(f"{series}.4+deb13-amd64", f"{series}.4-1~bpo13+1", UNLOCKED, False) == []
+        assert obstacles(f"{series}.4+deb13-amd64", f"{series}.4-1~bpo13+1", False) == []
 
 
 @pytest.mark.parametrize(
-    ("name", "version", "lockdown", "enforced", "wanted"),
+    ("name", "version", "signed_only", "wanted"),
     [
         (
             "6.12.48+deb13-amd64",
             "6.12.48-1",
-            UNLOCKED,
             False,
-            ["6.12.48+deb13-amd64", "series 6.12", "trixie-backports"],
+            ["6.12.48+deb13-amd64", "series 6.12", "nvme_kernel_package"],
         ),
-        ("7.2.12+deb13-arm64", VERSION, UNLOCKED, False, ["arm64", "amd64 only"]),
-        (CLOUD, VERSION, "none [integrity] confidentiality", False, [CLOUD, "Secure Boot"]),
-        (CLOUD, VERSION, "none integrity [confidentiality]", False, [CLOUD, "Secure Boot"]),
-        (CLOUD, VERSION, UNLOCKED, True, [CLOUD, "signed"]),
-        (CLOUD, "", UNLOCKED, False, [CLOUD, "Debian's packages"]),
-        ("7.2.12-custom", VERSION, UNLOCKED, False, ["7.2.12-custom", "Debian's packages"]),
+        ("7.2.12+deb13-arm64", VERSION, False, ["arm64", "amd64 only"]),
+        (CLOUD, VERSION, True, [CLOUD, "Secure Boot", "sign"]),
+        (CLOUD, "", False, [CLOUD, "Debian's packages"]),
+        ("7.2.12-custom", VERSION, False, ["7.2.12-custom", "Debian's packages"]),
     ],
 )
 def test_an_obstacle_names_the_kernel_and_the_remedy(
-    name: str, version: str, lockdown: str, enforced: bool, wanted: list[str]
+    name: str, version: str, signed_only: bool, wanted: list[str]
 ) -> None:
-    found = obstacles(name, version, lockdown, enforced)
+    found = obstacles(name, version, signed_only)
     assert len(found) == 1
     assert all(word in found[0] for word in wanted)
+
+
+@pytest.mark.parametrize(
+    ("lockdown", "enforced", "expected"),
+    [
+        (UNLOCKED, False, False),
+        ("", False, False),
+        ("none [integrity] confidentiality", False, True),
+        ("none integrity [confidentiality]", False, True),
+        (UNLOCKED, True, True),
+    ],
+)
+def test_a_locked_kernel_takes_signed_modules_only(lockdown: str, enforced: bool, expected: bool) -> None:
+    assert takes_signed_only(lockdown, enforced) == expected

@@ -21,23 +21,6 @@ def release() -> Release:
     return found
 
 
-def test_hunks_that_do_not_apply_are_named_with_their_file() -> None:
-    output = (
-        "patch --strip=1 ended with 1: patching file drivers/nvme/host/fabrics.c\n"
-        "Hunk #1 FAILED at 1222.\n1 out of 1 hunk FAILED -- saving rejects to file drivers/nvme/host/fabrics.c.rej\n"
-        "patching file drivers/nvme/host/tcp.c\nHunk #1 succeeded at 16.\nHunk #7 FAILED at 1971.\n"
-    )
-    assert _module_build.describe_failure(output) == (
-        "drivers/nvme/host/fabrics.c hunk 1 at line 1222, drivers/nvme/host/tcp.c hunk 7 at line 1971"
-    )
-
-
-def test_a_failure_without_hunks_is_shown_as_it_is() -> None:
-    assert (
-        _module_build.describe_failure("patch: **** Only garbage was found\n") == "patch: **** Only garbage was found"
-    )
-
-
 def test_all_modules_are_built() -> None:
     assert sorted(name for names in _module_build.FOLDERS.values() for name in names) == sorted(MODULES)
 

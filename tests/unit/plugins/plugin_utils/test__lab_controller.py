@@ -71,4 +71,6 @@ def test_missing_packages_are_those_whose_programs_or_files_are_absent(
     monkeypatch.setenv("PATH", str(tmp_path))
     wanted = {"present": "a", "no-such-program": "c", str(tmp_path / "no-file"): "b", str(program): "d"}
     monkeypatch.setattr(_lab_controller, "PACKAGES", wanted)
-    assert missing_packages() == ["b", "c"]
+    monkeypatch.setattr(_lab_controller, "LOADER_PACKAGES", {"no-such-partitioner": "e", "present": "a"})
+    assert missing_packages(["direct"]) == ["b", "c"]
+    assert missing_packages(["direct", "grub"]) == ["b", "c", "e"]

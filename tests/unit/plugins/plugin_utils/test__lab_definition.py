@@ -36,6 +36,13 @@ def test_a_machine_may_leave_networks_out_and_keeps_its_mac_in_the_others() -> N
     assert lab.machines[1].nics[0].mac == mac_address(1, 2)
 
 
+def test_a_machine_boots_directly_unless_it_says_otherwise() -> None:
+    lab = define([machine(boot="systemd-boot"), machine("host1", 2), machine("host2", 3, boot="grub")], NETWORKS)
+    assert [each.boot for each in lab.machines] == ["systemd-boot", "direct", "grub"]
+    assert lab.boots() == ["direct", "grub", "systemd-boot"]
+    assert define([machine()], NETWORKS).boots() == ["direct"]
+
+
 @given(st.lists(st.integers(1, 0xFFFF), min_size=1, max_size=20, unique=True), st.integers(1, 8))
 def test_no_two_nics_of_a_lab_share_a_mac_or_an_address(numbers: list[int], networks: int) -> None:
     lab = define(
@@ -66,6 +73,7 @@ def test_no_two_nics_of_a_lab_share_a_mac_or_an_address(numbers: list[int], netw
         ([machine(number=255)], NETWORKS, ["target1", "number 255", "rail0", "10.10.0.0/24", "254"]),
         ([machine(memory=128)], NETWORKS, ["target1", "memory 128"]),
         ([machine(cpus=0)], NETWORKS, ["target1", "cpus 0"]),
+        ([machine(boot="lilo")], NETWORKS, ["target1", "boot 'lilo'", "direct, grub, systemd-boot"]),
         ([machine(networks=["rail9"])], NETWORKS, ["target1", "'rail9'", "lab_networks"]),
         ([machine(disks=[{"serial": "x" * 21, "size": "1G"}])], NETWORKS, ["target1", "serial", "x" * 21]),
         ([machine(disks=[{"serial": "a,b", "size": "1G"}])], NETWORKS, ["target1", "serial", "'a,b'"]),

@@ -8,13 +8,11 @@ import re
 from collections import Counter
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition import Lab, define
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition import BOOTS, Lab, define
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_qemu import Boot, command, disk_files
 
-BOOT = Boot("/images/x/vmlinuz", "/images/x/initrd", "tcg")
 
-
-def lab(machines: int, networks: int = 4, disks: int = 1) -> Lab:
+def lab(machines: int, networks: int = 4, disks: int = 1, boot: str = "direct") -> Lab:
     return define(
         [
             {
@@ -22,6 +20,7 @@ def lab(machines: int, networks: int = 4, disks: int = 1) -> Lab:
                 "number": index + 1,
                 "memory": 1280,
                 "cpus": 2,
+                "boot": boot,
                 "disks": [{"serial": f"vol{disk}", "size": "1G"} for disk in range(disks)],
             }
             for index in range(machines)
@@ -31,7 +30,7 @@ def lab(machines: int, networks: int = 4, disks: int = 1) -> Lab:
 
 
 def words_of(a_lab: Lab, index: int, accelerator: str = "tcg") -> list[str]:
-    boot = Boot(BOOT.kernel, BOOT.initrd, accelerator)
+    boot = Boot(accelerator, "/images/x/vmlinuz", "/images/x/initrd", "/images/x/code.fd")
     return command(a_lab, a_lab.machines[index], boot, ["system.hostname"], 20022)
 
 
@@ -64,9 +63,10 @@ def test_two_machines_need_no_hub_and_a_third_joins_the_first_one_s() -> None:
     ]
 
 
+@pytest.mark.parametrize("boot", BOOTS)
 @pytest.mark.parametrize(("networks", "disks"), [(1, 0), (8, 14)])
-def test_no_two_devices_share_a_slot_or_an_id(networks: int, disks: int) -> None:
-    devices = options(words_of(lab(2, networks, disks), 0), "-device")
+def test_no_two_devices_share_a_slot_or_an_id(networks: int, disks: int, boot: str) -> None:
+    devices = options(words_of(lab(2, networks, disks, boot), 0), "-device")
     for key in ("addr", "id"):
         values = re.findall(rf",{key}=([^,]+)", " ".join(devices).replace(" ", " ,"))
         assert len(values) >= networks + disks
@@ -101,3 +101,41 @@ def test_credentials_are_files_and_socket_names_stay_short() -> None:
         "name=opt/io.systemd.credentials/system.hostname,file=credentials/system.hostname"
     ]
     assert all(len(path) < 108 for path in re.findall(r"addr\.path=([^, ]+)", " ".join(words)))
+
+
+def test_a_machine_that_boots_directly_is_given_its_kernel_and_has_no_watchdog() -> None:
+    words = words_of(lab(1), 0)
+    assert options(words, "-kernel") + options(words, "-initrd") == ["/images/x/vmlinuz", "/images/x/initrd"]
+    assert options(words, "-append")[0].startswith("root=/dev/vda rw console=ttyS0 ")
+    assert "i6300esb" not in " ".join(words)
+    assert "code.fd" not in " ".join(words)
+    assert "bootindex" not in " ".join(words)
+
+
+@pytest.mark.parametrize("boot", ["grub", "systemd-boot"])
+def test_a_loader_boots_from_the_root_disk_alone_and_a_watchdog_resets_the_machine(boot: str) -> None:
+    words = words_of(lab(1, disks=2, boot=boot), 0)
+    assert not {"-kernel", "-initrd", "-append"} & set(words)
+    (first,) = [device for device in options(words, "-device") if "bootindex" in device]
+    assert "drive=root," in first
+    assert [device for device in options(words, "-device") if device.startswith("i6300esb")]
+    assert options(words, "-action") == ["watchdog=reset"]
+
+
+def test_uefi_s_code_is_the_image_s_and_its_variables_are_the_machine_s() -> None:
+    a_lab = lab(1, boot="systemd-boot")
+    assert disk_files(a_lab.machines[0])["vars"] == "vars.qcow2"
+    words = words_of(a_lab, 0)
+    (flash,) = [value for value in options(words, "-machine") if "pflash" in value]
+    nodes = dict(pair.split("=") for pair in flash.split(","))
+    blockdevs = {value.split("node-name=")[1].split(",")[0]: value for value in options(words, "-blockdev")}
+    assert "read-only=on" in blockdevs[nodes["pflash0"]]
+    assert "file.filename=/images/x/code.fd" in blockdevs[nodes["pflash0"]]
+    assert "file.filename=vars.qcow2" in blockdevs[nodes["pflash1"]]
+    assert not [device for device in options(words, "-device") if "drive=vars" in device]
+
+
+def test_a_bios_machine_has_no_flash() -> None:
+    a_lab = lab(1, boot="grub")
+    assert "vars" not in disk_files(a_lab.machines[0])
+    assert "pflash" not in " ".join(words_of(a_lab, 0))

@@ -1,0 +1,172 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is PRIVATE to the collection.
+
+"""The Debian package of a kernel built from source, kept under the hash of everything that made it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pathlib
+import re
+import shutil
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _cache,
+    _chroot,
+    _kernel_build,
+    _kernel_config,
+    _module_files,
+)
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_config import Text
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_source import Source
+
+# To be raised when the same input gives another kernel: the code of the build is not part of its hash, for another
+# release of the collection must not give every machine of a fleet another kernel.
+_RECIPE = 1
+
+# Where a node has the record of what its kernel was made of.
+RECORD = "lib/modules/{}/nvmeof-mptcp.json"
+# And the configuration that one is based on which starts from the running kernel: of a kernel that did so itself what
+# it started from, or the same input would give another kernel each time.
+BASE = "lib/modules/{}/nvmeof-mptcp.config"
+
+# Symbols of a configuration that the source makes, where its text is not known before.
+_SYMBOLS = {"tinyconfig": 1000, "allnoconfig": 1000, "allmodconfig": 15000, "allyesconfig": 15000}
+_SYMBOLS_OF_OTHERS = 3000
+# Measured: the work of one processor for each symbol that is set.
+_SECONDS_PER_SYMBOL = 1.1
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What a kernel is made of, and where its package is or would be."""
+
+    source: Source
+    patches: t.Sequence[Text]
+    base: str
+    fragments: t.Sequence[Text]
+    folder: pathlib.Path
+
+    @property
+    def log(self) -> pathlib.Path:
+        """What the build printed; it grows while the build runs."""
+        return self.folder.with_name(self.folder.name + ".log")
+
+    @property
+    def localversion(self) -> str:
+        """The end of the release (uname -r): kernels of different input never share one."""
+        return f"-mptcp.{self.folder.name[:8]}"
+
+    @property
+    def provenance(self) -> str:
+        """One line for modinfo."""
+        patches = "".join(f", patch sha256 {_sha256(patch.text)}" for patch in self.patches)
+        return f"{self.source.identity}{patches}, input {self.folder.name}"
+
+    def built(self) -> dict[str, t.Any] | None:
+        """The release, the packages and the record of the kernel; None when it has not been built."""
+        record = self.folder / "build.json"
+        if not record.exists():
+            return None
+        found: dict[str, t.Any] = json.loads(record.read_text(encoding="utf-8"))
+        file = found.pop("file")
+        package = {"name": found.pop("package"), "version": found.pop("version"), "path": str(self.folder / file)}
+        return {"release": found["kernel_release"], "packages": [package], "record": found}
+
+
+def describe(
+    cache: pathlib.Path, source: Source, patches: t.Sequence[Text], base: str, fragments: t.Sequence[Text]
+) -> Kernel:
+    """The kernel for these inputs; whether it is built depends on them alone."""
+    _kernel_config.check(fragments)
+    key = _cache.content_hash(
+        {
+            "recipe": _RECIPE,
+            "packages": _kernel_build.PACKAGES,
+            "source": source.identity,
+            "patches": [_sha256(patch.text) for patch in patches],
+            "base": base if _kernel_config.TARGET.fullmatch(base) else _kernel_config.parse(base),
+            # In order: a later fragment overrides an earlier one.
+            "fragments": list(_kernel_config.merged(fragments).items()),
+        }
+    )
+    return Kernel(source, patches, base, fragments, cache / "kernels" / key)
+
+
+def minutes(base: str, fragments: t.Sequence[Text], processors: int) -> int:
+    """About how long the compiler takes when nothing is in its cache."""
+    known = _SYMBOLS.get(base, _SYMBOLS_OF_OTHERS)
+    if not _kernel_config.TARGET.fullmatch(base):
+        values = {**_kernel_config.parse(base), **_kernel_config.merged(fragments)}.values()
+        known = sum(value in ("y", "m") for value in values)
+    return max(1, round(known * _SECONDS_PER_SYMBOL / processors / 60))
+
+
+def ensure(kernel: Kernel, cache: pathlib.Path, mirror: str, say: t.Callable[[str], None]) -> bool:
+    """Build the kernel unless it is in the cache; the answer is whether it was built."""
+
+    def build(folder: pathlib.Path) -> None:
+        _kernel_build.check_space(cache)
+        chroot = _kernel_build.ensure_chroot(cache, mirror, say)
+        with open(kernel.log, "w", encoding="utf-8") as log:
+            _kernel_build.build(
+                chroot,
+                kernel.source.unpack,
+                kernel.patches,
+                kernel.base,
+                kernel.fragments,
+                kernel.localversion,
+                kernel.provenance,
+                log,
+                lambda work: _take(chroot, work, kernel, folder),
+            )
+
+    return _cache.ensure(kernel.folder, build, lambda: say("waiting for another process that builds this kernel"))
+
+
+def _take(chroot: pathlib.Path, work: pathlib.Path, kernel: Kernel, folder: pathlib.Path) -> None:
+    """Put the record into the kernel's package, and keep both."""
+    [built] = [path for path in work.glob("linux-image-*.deb") if "-dbg_" not in path.name]
+    name, version, _ = built.name.split("_")
+    release = name[len("linux-image-") :]
+    config = (work / "linux/.config").read_bytes()
+    compiler = re.search(rb'^CONFIG_CC_VERSION_TEXT="(.*)"$', config, re.MULTILINE)
+    record = {
+        "kernel_release": release,
+        "source": dict(kernel.source.record),
+        "patches": [{"name": patch.name, "sha256": _sha256(patch.text)} for patch in kernel.patches],
+        "config_sha256": hashlib.sha256(config).hexdigest(),
+        "build_id": _module_files.build_id((work / "linux/vmlinux").read_bytes()),
+        "compiler": compiler[1].decode() if compiler else "",
+        "input": kernel.folder.name,
+    }
+    root = work / "package"
+    _chroot.run(chroot, "dpkg-deb", "--raw-extract", _chroot.inside(chroot, built), _chroot.inside(chroot, root))
+    base = config.decode() if _kernel_config.TARGET.fullmatch(kernel.base) else kernel.base
+    for pattern, text in {RECORD: json.dumps(record, indent=2) + "\n", BASE: base}.items():
+        _add(root, pattern.format(release), text)
+    packed = ["dpkg-deb", "--root-owner-group", "--build", _chroot.inside(chroot, root), _chroot.inside(chroot, built)]
+    _chroot.run(chroot, *packed, environment=_kernel_build.ENVIRONMENT)
+    shutil.copyfile(built, folder / built.name)
+    (folder / "config").write_bytes(config)
+    kept = {**record, "package": name, "version": version, "file": built.name}
+    (folder / "build.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
+def _add(root: pathlib.Path, name: str, text: str) -> None:
+    """Add a file to an unpacked package."""
+    (root / name).write_text(text, encoding="utf-8")
+    (root / name).chmod(0o644)
+    with open(root / "DEBIAN/md5sums", "a", encoding="utf-8") as sums:
+        # dpkg's own kind of checksum, against damage alone.
+        sums.write(f"{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}  {name}\n")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,47 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Note that this module util is PRIVATE to the collection.
+"""How a kernel's trial stands on this machine, and what the next boot brings."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _loader,
+    _module_files,
+    _transport_state,
+    _trial_ledger,
+    _trial_seen,
+)
+
+
+def trial() -> dict[str, t.Any] | None:
+    """A trial that nobody has judged: release, verdict and what is seen of it. Raises Damaged."""
+    found = _trial_ledger.read()["trial"]
+    verdict = _trial_ledger.verdict(found, os.uname().release, _trial_ledger.boot_id())
+    if found is None or verdict == "none":
+        return None
+    seen = _trial_seen.tell(found) if verdict == "failed" else []
+    return {"release": found["release"], "verdict": verdict, "seen": seen}
+
+
+def next_kernel() -> dict[str, t.Any] | None:
+    """The kernel that boots by default, where it is not the running one, and whether it has the transport."""
+    try:
+        loader = _loader.find()
+        release = loader.default() if loader else ""
+    except OSError:
+        # Who needs to know it gets the error.
+        return None
+    if release in ("", os.uname().release):
+        return None
+    version = _transport_state.kernel_version(release)
+    modules = [_module_files.read_file(name, release) for name in _module_files.MODULES]
+    return {
+        "release": release,
+        "version": version,
+        "offers": _transport_state.judge(modules),
+        "obstacles": _transport_state.obstacles(release, version),
+    }

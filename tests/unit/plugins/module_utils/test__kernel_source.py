@@ -1,0 +1,111 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import hashlib
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _kernel_source
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._chroot import BuildError
+
+
+def no_download(url: str, target: pathlib.Path) -> None:
+    raise AssertionError(f"{url} is downloaded")
+
+
+@pytest.fixture
+def tree(tmp_path: pathlib.Path) -> pathlib.Path:
+    folder = tmp_path / "linux"
+    (folder / "scripts").mkdir(parents=True)
+    (folder / "Kbuild").write_text("")
+    (folder / "Makefile").write_text("VERSION = 7\n")
+    (folder / "scripts/run").write_text("#!/bin/sh\n")
+    (folder / "link").symlink_to("scripts")
+    return folder
+
+
+@pytest.fixture
+def archive(tmp_path: pathlib.Path, tree: pathlib.Path) -> pathlib.Path:
+    path = tmp_path / "linux.tar.xz"
+    subprocess.run(["tar", "-C", str(tmp_path), "-cJf", str(path), tree.name], check=True)
+    return path
+
+
+def find(tmp_path: pathlib.Path, look_only: bool = False, **wanted: str) -> _kernel_source.Source:
+    return _kernel_source.find(wanted, tmp_path / "cache", no_download, look_only)
+
+
+def test_a_tree_is_known_by_its_content(tmp_path: pathlib.Path, tree: pathlib.Path) -> None:
+    found = find(tmp_path, tree=str(tree))
+    copy = shutil.copytree(tree, tmp_path / "copy", symlinks=True)
+    (copy / ".git").mkdir()
+    (copy / ".git/index").write_text("whatever")
+    assert find(tmp_path, tree=str(copy)).identity == found.identity
+    seen = {found.identity}
+    (copy / "Makefile").write_text("VERSION = 8\n")
+    seen.add(find(tmp_path, tree=str(copy)).identity)
+    (copy / "scripts/run").chmod(0o755)
+    seen.add(find(tmp_path, tree=str(copy)).identity)
+    (copy / "link").unlink()
+    (copy / "link").symlink_to("elsewhere")
+    seen.add(find(tmp_path, tree=str(copy)).identity)
+    assert len(seen) == 4
+
+
+def test_a_tree_is_copied_without_git_s_own_files(tmp_path: pathlib.Path, tree: pathlib.Path) -> None:
+    (tree / ".git").mkdir()
+    (tmp_path / "out").mkdir()
+    find(tmp_path, tree=str(tree)).unpack(tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["Kbuild", "Makefile", "link", "scripts"]
+    assert (tmp_path / "out/link").is_symlink()
+
+
+def test_a_folder_without_a_kernel_is_refused(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(BuildError, match="does not have a kernel's source in it"):
+        find(tmp_path, tree=str(tmp_path))
+
+
+def test_an_archive_is_unpacked_without_its_folder(tmp_path: pathlib.Path, archive: pathlib.Path) -> None:
+    sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
+    found = find(tmp_path, tarball=str(archive), sha256=sha256.upper())
+    (tmp_path / "out").mkdir()
+    found.unpack(tmp_path / "out")
+    assert (tmp_path / "out/Makefile").read_text() == "VERSION = 7\n"
+    assert found.record == {"tarball": str(archive), "sha256": sha256}
+
+
+@pytest.mark.parametrize("look_only", [False, True])
+def test_an_archive_that_is_another_one_is_refused(
+    tmp_path: pathlib.Path, archive: pathlib.Path, look_only: bool
+) -> None:
+    sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
+    with pytest.raises(BuildError, match=rf"linux.tar.xz has sha256 {sha256}, not {'0' * 64}: it is not the file"):
+        find(tmp_path, look_only, tarball=str(archive), sha256="0" * 64)
+
+
+def test_an_archive_is_downloaded_once_and_checked(tmp_path: pathlib.Path, archive: pathlib.Path) -> None:
+    sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
+    asked = []
+
+    def download(url: str, target: pathlib.Path) -> None:
+        asked.append(url)
+        shutil.copyfile(archive, target)
+
+    wanted = {"tarball": "https://me:secret@example.org/linux.tar.xz", "sha256": sha256}
+    assert find(tmp_path, look_only=True, **wanted).identity == "archive " + sha256
+    for _ in range(2):
+        found = _kernel_source.find(wanted, tmp_path / "cache", download, look_only=False)
+    assert asked == [wanted["tarball"]]
+    assert "secret" not in str(found.record)
+    with pytest.raises(BuildError, match=f"has sha256 {sha256}, not {'1' * 64}"):
+        _kernel_source.find({**wanted, "sha256": "1" * 64}, tmp_path / "cache", download, look_only=False)
+    assert not (tmp_path / "cache/sources" / ("1" * 64)).exists()
+
+
+def test_an_archive_that_is_not_there_is_named(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(BuildError, match=r"away.tar does not exist on the build host"):
+        find(tmp_path, tarball=str(tmp_path / "away.tar"), sha256="0" * 64)

@@ -1,0 +1,75 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""systemd-boot's entries and the firmware's variables, and which loader a machine has."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _efi, _loader
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._loader_systemd import SystemdBoot, with_option
+
+OLD, NEW = "7.2.12+deb13-cloud-amd64", "7.3.4+deb13-cloud-amd64"
+
+
+def variable(root: Path, name: str, value: str) -> None:
+    folder = root / "sys/firmware/efi/efivars"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}-{_efi.LOADER}").write_bytes(b"\7\0\0\0" + f"{value}\0".encode("utf-16-le"))
+
+
+@pytest.fixture
+def boot(tmp_path: Path) -> SystemdBoot:
+    entries = [
+        {"id": f"lab-{release}.conf", "version": release, "isDefault": release == NEW, "path": str(tmp_path / release)}
+        for release in (NEW, OLD)
+    ]
+    for entry in entries:
+        entry["path"] = f"{entry['path']}.conf"
+        Path(str(entry["path"])).write_text("title Debian\noptions root=LABEL=root ro\nlinux /lab/linux\n")
+    entries.append({"id": "auto-reboot-to-firmware-setup", "isDefault": False})
+    variable(tmp_path, "LoaderInfo", "systemd-boot 257.9")
+    return SystemdBoot(str(tmp_path), {"list": json.dumps(entries), "--print-boot-path": "/efi\n"}.__getitem__)
+
+
+def test_what_there_is(boot: SystemdBoot) -> None:
+    assert boot.entries() == {NEW: f"lab-{NEW}.conf", OLD: f"lab-{OLD}.conf"}
+    assert (boot.default(), boot.next(), boot.folders()) == (NEW, "", ["/efi"])
+
+
+def test_the_default_and_the_next_boot_are_variables(tmp_path: Path, boot: SystemdBoot) -> None:
+    assert [operation.line() for operation in boot.keep_default(OLD)] == [f"bootctl set-default lab-{OLD}.conf"]
+    variable(tmp_path, "LoaderEntryDefault", f"lab-{OLD}.conf")
+    assert boot.keep_default(OLD) == []
+    variable(tmp_path, "LoaderEntryOneShot", f"lab-{NEW}.conf")
+    assert boot.next() == NEW
+    assert [operation.line() for operation in boot.boot_default()] == ["bootctl set-oneshot ''"]
+
+
+def test_a_kernel_that_is_booted_once_reboots_when_it_panics(tmp_path: Path, boot: SystemdBoot) -> None:
+    put, once = boot.boot_once(NEW)
+    assert put.value == "title Debian\noptions root=LABEL=root ro panic=10\nlinux /lab/linux\n"
+    assert once.line() == f"bootctl set-oneshot lab-{NEW}.conf"
+    Path(put.path).write_text(put.value)
+    variable(tmp_path, "LoaderEntryOneShot", f"lab-{NEW}.conf")
+    assert boot.boot_once(NEW) == []
+
+
+def test_an_option_for_an_entry_that_has_none() -> None:
+    assert with_option("linux /linux\n", "panic=10") == "linux /linux\noptions panic=10\n"
+
+
+def test_the_loader_that_booted_the_machine(tmp_path: Path, boot: SystemdBoot) -> None:
+    found = _loader.find(str(tmp_path))
+    assert found is not None
+    assert found.name == "systemd-boot"
+    # GRUB says that it is GRUB, where it says anything.
+    variable(tmp_path, "LoaderInfo", "GRUB 2.12")
+    assert _loader.find(str(tmp_path)) is None
+    (tmp_path / "boot/grub").mkdir(parents=True)
+    (tmp_path / "boot/grub/grub.cfg").touch()
+    found = _loader.find(str(tmp_path))
+    assert found is not None
+    assert found.name == "GRUB"
