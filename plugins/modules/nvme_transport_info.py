@@ -169,7 +169,7 @@ def main() -> None:
     except (ProbeError, OSError) as error:
         module.fail_json(msg=f"the mptcp transport cannot be probed: {error}")
     following = _trial_state.next_kernel()
-    if following and not following["offers"] and following["obstacles"]:
+    if trial is None and following and not following["offers"] and following["obstacles"]:
         module.warn(
             f"kernel {following['release']} boots next and has no mptcp transport, nor can rebuilt modules bring it: "
             f"{'; '.join(following['obstacles'])}"
