@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
-    _loader,
     _module_files,
     _transport_state,
     _trial_ledger,
@@ -35,10 +34,9 @@ def boots_next(monkeypatch: pytest.MonkeyPatch, default: str, aliases: tuple[str
         assert release == default
         return _module_files.Module(name, f"/{name}.ko", "", "id", aliases, "")
 
-    monkeypatch.setattr(_loader, "find", lambda: Loader(default))
     monkeypatch.setattr(_module_files, "read_file", read_file)
     monkeypatch.setattr(_transport_state, "kernel_version", lambda release: "7.3.4-1")
-    return _trial_state.next_kernel()
+    return _trial_state.next_kernel(Loader(default))
 
 
 @pytest.mark.parametrize("default", [RUNNING, "", "broken"])
