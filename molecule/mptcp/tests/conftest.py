@@ -9,7 +9,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterable, Iterator
 
 import pytest
 from testinfra.host import Host
@@ -66,10 +66,10 @@ def io(initiator: Host) -> Iterator[dict[str, float]]:
     found["stall"] = max(job[what]["lat_ns"]["max"] for what in ("read", "write")) / 1e9
 
 
-def shape(machine: Host) -> None:
+def shape(machine: Host, rails: Iterable[str] = RAILS) -> None:
     """Rails so slow that they, and not an emulated CPU, bound the bandwidth that is compared."""
     words = "root tbf rate 10mbit burst 64kb latency 100ms"
-    machine.check_output(" && ".join(f"tc qdisc replace dev {rail} {words}" for rail in RAILS))
+    machine.check_output(" && ".join(f"tc qdisc replace dev {rail} {words}" for rail in rails))
 
 
 def identity(initiator: Host) -> tuple[str, frozenset[str]]:
@@ -136,11 +136,12 @@ def cut(how: str, rail: int, target: Host) -> None:
     if how == "carrier":
         monitor("host1", "set_link", name=f"nic-rail{rail}", up=False)
         return
-    chains = "; ".join(
-        f'chain {way} {{ type filter hook {way} device "rail{rail}" priority 0; policy drop; }}'
-        for way in ("ingress", "egress")
+    hook = f'type filter hook ingress device "rail{rail}" priority 0'
+    target.check_output(
+        f"nft 'table netdev cut{rail} {{ chain ingress {{ {hook}; policy drop; }}; }}' && "
+        # TCP is told of what a filter drops here, and keeps it; of this it is not, as of what a switch drops.
+        f"tc qdisc replace dev rail{rail} root netem loss 100%"
     )
-    target.check_output(f"nft 'table netdev cut{rail} {{ {chains}; }}'")
 
 
 def mend(how: str, rail: int, target: Host) -> None:
@@ -149,6 +150,7 @@ def mend(how: str, rail: int, target: Host) -> None:
         monitor("host1", "set_link", name=f"nic-rail{rail}", up=True)
     else:
         target.check_output(f"nft delete table netdev cut{rail}")
+        shape(target, RAILS[rail : rail + 1])
 
 
 def reset(initiator: Host, rail: int) -> None:
