@@ -46,6 +46,9 @@ ROOT = Partition("root", "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709", 258 * _MIB, _la
 # The last MiB is for the second copy of the table.
 SECTORS = ROOT.first + ROOT.sectors + 1 * _MIB
 
+# Of a first sector: four entries of 16 bytes (UEFI specification 2.10, 5.2.1).
+_MBR_ENTRIES, _MBR_ENTRIES_SIZE = 446, 64
+
 # What GRUB needs to read its configuration, which then loads what it names.
 _GRUB_MODULES = ("biosdisk", "part_gpt", "fat", "ext2", "normal", "configfile", "test", "linux")
 _GRUB_FOLDER = "usr/lib/grub/i386-pc"
@@ -62,19 +65,24 @@ def partition_table() -> str:
 def make_disk(folder: pathlib.Path, root: pathlib.Path, release: str) -> None:
     """Make root.raw, code.fd and vars.fd in `folder` of the tree `root`, which has the kernel `release`."""
     image = folder / "root.raw"
-    with image.open("wb") as stream:
-        stream.truncate(SECTORS * SECTOR)
-    _run(["sfdisk", "--quiet", str(image)], stdin=partition_table())
+    make_partitions(image)
     _prepare(root)
     _install_grub(image, root)
     esp = folder / "esp"
     _fill_esp(esp, root, release)
-    _write_esp(image, esp)
+    write_esp(image, esp)
     shutil.rmtree(esp)
     _lab_root.make_ext4(root, image, ROOT.offset, _lab_loaders.ROOT_UUID)
     # The image keeps what it was made with: machines of one snapshot restart with the code that they were saved with.
     for name, source in _FIRMWARE.items():
         shutil.copyfile(source, folder / name)
+
+
+def make_partitions(image: pathlib.Path) -> None:
+    """Make an empty disk with its partition table."""
+    with image.open("wb") as stream:
+        stream.truncate(SECTORS * SECTOR)
+    _run(["sfdisk", "--quiet", str(image)], stdin=partition_table())
 
 
 def _prepare(root: pathlib.Path) -> None:
@@ -116,11 +124,16 @@ def _fill_esp(esp: pathlib.Path, root: pathlib.Path, release: str) -> None:
             shutil.copyfile(root / source, target)
 
 
-def _write_esp(image: pathlib.Path, esp: pathlib.Path) -> None:
+def write_esp(image: pathlib.Path, esp: pathlib.Path) -> None:
+    """Make the EFI system partition's file system on the disk and copy what is in the folder `esp` into it."""
     where = f"{image}@@{ESP.offset}"
     # -F: FAT32. -H: the sectors before the partition. The geometry is that of a large disk; nothing reads it any more.
     geometry = ["-T", str(ESP.sectors), "-h", "255", "-s", "63", "-H", str(ESP.first)]
     _run(["mformat", "-i", where, "-F", *geometry, "-N", _lab_loaders.ESP_SERIAL, "-v", "ESP", "::"])
+    with image.open("r+b") as stream:
+        # mformat writes a table of partitions into the file system's first sector, which GRUB takes for nested ones.
+        stream.seek(ESP.offset + _MBR_ENTRIES)
+        stream.write(bytes(_MBR_ENTRIES_SIZE))
     _run(["mcopy", "-i", where, "-s", *sorted(str(path) for path in esp.iterdir()), "::/"])
 
 

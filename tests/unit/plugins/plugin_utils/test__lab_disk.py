@@ -4,15 +4,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
+import pytest
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_loaders
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_disk import (
     BIOS,
     ESP,
     ROOT,
     SECTORS,
+    make_partitions,
     partition_table,
+    write_esp,
 )
 
 # UEFI specification 2.10, 5.3.2: header and 128 entries of 128 bytes; at the end a copy of both.
@@ -64,3 +71,27 @@ def test_no_loader_waits() -> None:
 def test_the_esp_is_mounted_by_the_serial_that_it_is_made_with() -> None:
     serial = _lab_loaders.ESP_SERIAL.upper()
     assert f"UUID={serial[:4]}-{serial[4:]} /efi vfat" in _lab_loaders.FILES["etc/fstab"]
+
+
+@pytest.mark.skipif(not (shutil.which("sfdisk") and shutil.which("mformat")), reason="needs fdisk and mtools")
+def test_a_disk_has_what_is_written_into_it_and_no_partition_in_a_partition(tmp_path: Path) -> None:
+    image, esp = tmp_path / "disk", tmp_path / "esp"
+    (esp / "loader").mkdir(parents=True)
+    (esp / "loader/loader.conf").write_text("timeout 0\n")
+    make_partitions(image)
+    write_esp(image, esp)
+    output = subprocess.run(["sfdisk", "--json", image], check=True, capture_output=True, text=True).stdout
+    found = json.loads(output)["partitiontable"]["partitions"]
+    assert [(p["start"], p["size"], p["type"], p["name"]) for p in found] == [
+        (p.first, p.sectors, p.type, p.name) for p in (BIOS, ESP, ROOT)
+    ]
+    with image.open("rb") as stream:
+        stream.seek(ESP.offset)
+        sector = stream.read(512)
+    assert sector[446:] == bytes(64) + b"\x55\xaa"
+    # Microsoft's FAT specification 1.03: hidden sectors, total sectors, serial number of a FAT32 volume.
+    assert int.from_bytes(sector[0x1C:0x20], "little") == ESP.first
+    assert int.from_bytes(sector[0x20:0x24], "little") == ESP.sectors
+    assert sector[0x43:0x47][::-1].hex() == _lab_loaders.ESP_SERIAL
+    command = ["mtype", "-i", f"{image}@@{ESP.offset}", "::/loader/loader.conf"]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "timeout 0\n"
