@@ -27,10 +27,9 @@ def trial() -> dict[str, t.Any] | None:
     return {"release": found["release"], "verdict": verdict, "seen": seen}
 
 
-def next_kernel() -> dict[str, t.Any] | None:
+def next_kernel(loader: _loader.Loader | None) -> dict[str, t.Any] | None:
     """The kernel that boots by default, where it is not the running one, and whether it has the transport."""
     try:
-        loader = _loader.find()
         release = loader.default() if loader else ""
     except OSError:
         # Who needs to know it gets the error.

@@ -138,6 +138,10 @@ trial:
       description: What the machine has of that boot, when it failed; from the guard, pstore and the journal.
       type: list
       elements: str
+loader:
+  description: The boot loader, V(GRUB) or V(systemd-boot); empty for one that cannot boot a kernel just once.
+  returned: success
+  type: str
 next:
   description: The kernel that the boot loader starts by default; null when that is the running one, or cannot be told.
   returned: success
@@ -159,7 +163,7 @@ next:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state, _transport_state, _trial_state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _loader, _state, _transport_state, _trial_state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport_probe import ProbeError
 
 
@@ -173,13 +177,15 @@ def main() -> None:
         state = _transport_state.read(probe=not module.check_mode)
     except (ProbeError, OSError) as error:
         module.fail_json(msg=f"the mptcp transport cannot be probed: {error}")
-    following = _trial_state.next_kernel()
-    if following and not following["offers"] and following["obstacles"]:
+    loader = _loader.find()
+    following = _trial_state.next_kernel(loader)
+    if trial is None and following and not following["offers"] and following["obstacles"]:
         module.warn(
             f"kernel {following['release']} boots next and has no mptcp transport, nor can rebuilt modules bring it: "
             f"{'; '.join(following['obstacles'])}"
         )
-    module.exit_json(changed=False, trial=trial, next=following, deployed=_state.saved(), **state)
+    found = {"trial": trial, "loader": loader.name if loader else "", "next": following, "deployed": _state.saved()}
+    module.exit_json(changed=False, **found, **state)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ MACHINE = {
     "obstacles": [],
     "holders": {},
     "trial": None,
+    "loader": "GRUB",
     "next": None,
     "signed_only": False,
     "deployed": [],
@@ -79,6 +80,11 @@ def test_nothing_reboots_unless_it_is_allowed() -> None:
     assert reasons(role({"release": NEW}, nvme_kernel_reboot=True)) == []
     # It is under way; what is left is to judge it.
     assert reasons(role(None, trial("failed"))) == []
+
+
+def test_nothing_is_installed_where_it_could_not_be_booted_just_once() -> None:
+    [refused] = reasons(role({"release": NEW}, {"loader": ""}, nvme_kernel_reboot=True))
+    assert "neither GRUB nor systemd-boot" in refused
 
 
 def test_a_kernel_for_which_no_modules_can_be_made_is_refused_before_it_boots() -> None:
