@@ -117,7 +117,8 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._trial_steps import T
 
 def arm(module: AnsibleModule, loader: _loader.Loader | None, ledger: dict[str, t.Any]) -> list[str]:
     """Check everything, then install what is not installed and let the kernel boot next; what was done."""
-    release, running, boot_id = module.params["release"], os.uname().release, _trial_ledger.boot_id()
+    release, folder = module.params["release"], module.params["folder"]
+    running, boot_id = os.uname().release, _trial_ledger.boot_id()
     stands = _trial_ledger.verdict(ledger["trial"], running, boot_id)
     if running == release:
         return []
@@ -126,11 +127,8 @@ def arm(module: AnsibleModule, loader: _loader.Loader | None, ledger: dict[str, 
         raise TrialError(f"kernel {tried} was tried, and the machine came back with {running}: end that trial first")
     wanted = {package["name"]: package for package in module.params["packages"]}
     before = {name: _transport_state.installed_version(name) for name in wanted}
-    missing = {
-        name: os.path.join(module.params["folder"], os.path.basename(package["path"]))
-        for name, package in wanted.items()
-        if before[name] != package["version"]
-    }
+    files = {name: os.path.join(folder, os.path.basename(package["path"])) for name, package in wanted.items()}
+    missing = {name: file for name, file in files.items() if before[name] != wanted[name]["version"]}
     # In check mode they need not be there yet.
     sources = [source for source in missing.values() if os.path.exists(source) or not module.check_mode]
     obstacles = find_obstacles(release, running, loader, ledger, sources, complete=len(sources) == len(missing))
@@ -144,8 +142,9 @@ def arm(module: AnsibleModule, loader: _loader.Loader | None, ledger: dict[str, 
         trial = _trial_ledger.new_trial(release, running, module.params["timeout"])
         new = [name for name in missing if not before[name]]
         _trial_steps.arm(loader, ledger, trial, missing, new, boot_id)
-        for source in sources:
-            os.unlink(source)
+    if not module.check_mode:
+        for file in filter(os.path.exists, files.values()):
+            os.unlink(file)
     return lines
 
 
