@@ -24,10 +24,10 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_config import
 
 Say = t.Callable[[str], None]
 
-# What compiles a kernel and packs it, and sparse, which checks it.
+# What compiles a kernel and packs it.
 PACKAGES = (
     *("bc", "bison", "ccache", "cpio", "debhelper", "dwarves", "flex", "gcc", "kmod", "libc6-dev", "libdw-dev"),
-    *("libelf-dev", "libssl-dev", "lz4", "make", "patch", "perl", "python3", "rsync", "sparse", "xz-utils", "zstd"),
+    *("libelf-dev", "libssl-dev", "lz4", "make", "patch", "perl", "python3", "rsync", "xz-utils", "zstd"),
 )
 
 ENVIRONMENT = {
