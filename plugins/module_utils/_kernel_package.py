@@ -142,7 +142,7 @@ def _take(chroot: pathlib.Path, work: pathlib.Path, kernel: Kernel, folder: path
         "source": dict(kernel.source.record),
         "patches": [{"name": patch.name, "sha256": _sha256(patch.text)} for patch in kernel.patches],
         "config_sha256": hashlib.sha256(config).hexdigest(),
-        "build_id": _module_files.build_id((work / "linux/vmlinux").read_bytes()),
+        "build_id": _build_id(chroot, work),
         "compiler": compiler[1].decode() if compiler else "",
         "input": kernel.folder.name,
     }
@@ -157,6 +157,14 @@ def _take(chroot: pathlib.Path, work: pathlib.Path, kernel: Kernel, folder: path
     (folder / "config").write_bytes(config)
     kept = {**record, "package": name, "version": version, "file": built.name}
     (folder / "build.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
+def _build_id(chroot: pathlib.Path, work: pathlib.Path) -> str:
+    """What the running kernel has in /sys/kernel/notes; the vDSO inside of vmlinux has a build id too."""
+    notes = work / "notes"
+    files = [_chroot.inside(chroot, path) for path in (work / "linux/vmlinux", notes)]
+    _chroot.run(chroot, "objcopy", "--output-target=binary", "--only-section=.notes", *files)
+    return _module_files.build_id(notes.read_bytes())
 
 
 def _add(root: pathlib.Path, name: str, text: str) -> None:
