@@ -97,7 +97,8 @@ def test_a_subflow_that_joins_later_has_a_buffer_like_the_first(initiator: Host,
     for machine, end in ((initiator, "dport"), (target, "sport")):
         shown = machine.check_output(f"ss -Htnm state established {end} = :{PORT}")
         buffers = re.findall(r"skmem:\(r\d+,rb(\d+)", shown)
-        assert len(buffers) == queues(initiator) * len(RAILS)
+        # The target may still hold what the host has reset.
+        assert len(buffers) >= queues(initiator) * len(RAILS)
         assert min(map(int, buffers)) >= 16 * 2**20, buffers
 
 
