@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
 # They measure no time, and each has one machine that works at a time: together they use the processors.
 TOGETHER = ("modules", "nvmet")
-# They compile kernels, which takes longer than all that `make test` does.
-COMPILING = ("kernel-debug", "kernel-source")
+# They compile kernels, or boot machines a dozen times: too long for `make test`.
+LONG = ("kernel", "kernel-debug", "kernel-source")
 # What pytest and Ansible print of a failure; the machines are gone afterwards, so the message has to carry it.
 FAILURE = re.compile(r"E  |FAILED |ERROR |fatal: |\[ERROR\]")
 
@@ -56,11 +56,9 @@ def run(scenario: str) -> str:
 
 
 def cases() -> list[object]:
-    compiling = pytest.mark.skipif(os.environ.get("TESTS") != "all", reason="takes long: make test-all, make scenario")
+    long = pytest.mark.skipif(os.environ.get("TESTS") != "all", reason="takes long: make test-all, make scenario")
     alone = [
-        pytest.param((one,), id=one, marks=[compiling] if one in COMPILING else [])
-        for one in SCENARIOS
-        if one not in TOGETHER
+        pytest.param((one,), id=one, marks=[long] if one in LONG else []) for one in SCENARIOS if one not in TOGETHER
     ]
     return [*alone, pytest.param(TOGETHER, id="+".join(TOGETHER))]
 
