@@ -36,7 +36,7 @@ lab-down: venv ## Stop the lab's machines; the image and the snapshots stay in t
 test: lint ## Lint, unit and property tests, the scenarios on real kernels: more than an hour
 	@pytest --capture=no --durations=10 tests/unit tests/scenarios
 
-test-all: ## The same with each scenario whole: every kind of outage, of either target, on every rail
+test-all: ## The same with each scenario whole: every kind of outage, every rail, whole kernels
 	@TESTS=all $(MAKE) --no-print-directory test
 
 scenario: venv ## One molecule scenario, whole, with all its set-up: make scenario S=fabric
