@@ -21,7 +21,11 @@ attributes:
     support: partial
     details:
       - In check mode the kernel is not asked, see RV(probed).
-options: {}
+options:
+  drain_timeout:
+    description: How many seconds to wait until nothing uses the loaded modules any more, see RV(holders).
+    type: int
+    default: 0
 """
 
 EXAMPLES = r"""
@@ -162,19 +166,25 @@ next:
       elements: str
 """
 
+import time
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _loader, _state, _transport_state, _trial_state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport_probe import ProbeError
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    module = AnsibleModule(argument_spec={"drain_timeout": {"type": "int", "default": 0}}, supports_check_mode=True)
+    deadline = time.monotonic() + module.params["drain_timeout"]
     try:
         trial = _trial_state.trial()
     except (_state.Damaged, OSError) as error:
         module.fail_json(msg=str(error))
     try:
         state = _transport_state.read(probe=not module.check_mode)
+        while any(state["holders"].values()) and time.monotonic() < deadline:
+            time.sleep(2)
+            state = _transport_state.read(probe=not module.check_mode)
     except (ProbeError, OSError) as error:
         module.fail_json(msg=f"the mptcp transport cannot be probed: {error}")
     loader = _loader.find()

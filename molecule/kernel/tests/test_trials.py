@@ -11,12 +11,12 @@ import subprocess
 from typing import Any, Iterator
 
 import pytest
-from conftest import BOTH, LONG, NEWEST, PANICS, UNIT, Trial, command, playbook, until, words
+from conftest import BOTH, LONG, NEWEST, PANICS, PLAYBOOK, UNIT, Trial, command, playbook, until, words
 from machines import LAB_DIR, ROOT, boot_id
 
 on_both = pytest.mark.parametrize("trial", BOTH, indirect=True)
 on_both_long = pytest.mark.parametrize("trial", ["host1", "target1"], indirect=True)
-WITHOUT = {"nvme_kernel_method": "package", "nvme_kernel_package": NEWEST}
+WITHOUT = {"nvme_kernel_method": "package", "package": NEWEST}
 #: Seconds of the kernel's life within which it has to be kept, where a test waits for them; a start takes up to 90.
 SHORT = 180
 
@@ -72,7 +72,7 @@ def test_a_kernel_without_the_transport(trial: Trial) -> None:
 @on_both_long
 def test_a_kernel_that_hangs_before_ssh(trial: Trial) -> None:
     with only_in_the_new_kernel(trial, "ExecStart=/bin/sleep infinity", before="sysinit.target"):
-        result = trial.run(nvme_kernel_package=NEWEST, nvme_kernel_trial_timeout=SHORT)
+        result = trial.run(package=NEWEST, nvme_kernel_trial_timeout=SHORT)
         trial.is_back(result, f"was not kept within {SHORT} s of its start", f"came back with {trial.old}")
 
 
@@ -81,7 +81,7 @@ def test_a_kernel_that_hangs_before_ssh(trial: Trial) -> None:
 def test_a_kernel_without_network(trial: Trial) -> None:
     rules = "table inet fault { chain in { type filter hook input priority 0; policy drop; } }"
     with only_in_the_new_kernel(trial, f'ExecStart=/usr/sbin/nft "{rules}"', before="network-pre.target"):
-        result = trial.run(nvme_kernel_package=NEWEST, nvme_kernel_trial_timeout=SHORT)
+        result = trial.run(package=NEWEST, nvme_kernel_trial_timeout=SHORT)
         trial.is_back(result, f"was not kept within {SHORT} s of its start", f"came back with {trial.old}")
 
 
@@ -89,10 +89,10 @@ def test_a_kernel_without_network(trial: Trial) -> None:
 @on_both_long
 def test_a_play_that_is_killed_after_the_reboot(trial: Trial) -> None:
     settings: dict[str, Any] = {"cwd": ROOT, "env": {**os.environ, "LAB_DIR": str(LAB_DIR)}}
-    variables = trial.variables(nvme_kernel_package=NEWEST, nvme_kernel_trial_timeout=SHORT)
+    variables = trial.variables(package=NEWEST, nvme_kernel_trial_timeout=SHORT)
     first = boot_id(trial.machine)
     play = subprocess.Popen(
-        command(*trial.arguments(), **variables), stdout=subprocess.DEVNULL, start_new_session=True, **settings
+        command(PLAYBOOK, **variables), stdout=subprocess.DEVNULL, start_new_session=True, **settings
     )
 
     def rebooted() -> bool:
@@ -113,7 +113,7 @@ def test_a_play_that_is_killed_after_the_reboot(trial: Trial) -> None:
 
     until(back, SHORT + 300)
     assert trial.running() == trial.old
-    trial.is_back(trial.run(nvme_kernel_package=NEWEST), f"was not kept within {SHORT} s of its start")
+    trial.is_back(trial.run(package=NEWEST), f"was not kept within {SHORT} s of its start")
 
 
 @LONG
@@ -136,7 +136,7 @@ def test_a_machine_that_stands_still_gets_its_power_cycled(trial: Trial, panics:
 @on_both
 def test_a_good_kernel_is_kept(trial: Trial) -> None:
     # The last test of a machine: it does not go back.
-    result = trial.run(nvme_kernel_package=NEWEST, nvme_kernel_keep=1)
+    result = trial.run(package=NEWEST, nvme_kernel_keep=1)
     assert result.returncode == 0
     new = trial.running()
     assert new != trial.old
@@ -146,7 +146,7 @@ def test_a_good_kernel_is_kept(trial: Trial) -> None:
     # Of those that were tried it alone stays, and of course the kernel that the machine came with.
     assert trial.machine.run(f"test -e /boot/vmlinuz-{PANICS}").failed
     assert trial.machine.run(f"test -e /boot/vmlinuz-{trial.old}").succeeded
-    again = trial.run(nvme_kernel_package=NEWEST)
+    again = trial.run(package=NEWEST)
     assert again.returncode == 0
     assert "changed=0" in again.stdout
     proven = playbook(str(ROOT / "playbooks/verify.yml"))

@@ -9,6 +9,7 @@ import re
 
 import pytest
 from conftest import NVMET, PORTS, ROOT, connect, disconnect, role, transports, words
+from machines import boot_id
 from testinfra.host import Host
 
 MODULES = ("nvme-fabrics", "nvme-tcp", "nvmet", "nvmet-tcp")
@@ -109,11 +110,29 @@ def test_modules_in_use_are_not_replaced_and_removal_brings_back_the_kernels_own
     assert refused.returncode != 0
     assert "in use by subsystem nqn.in.use" in words(refused.stdout)
     assert "changed=0" in refused.stdout
-    machine.check_output(f"rmdir {NVMET}/subsystems/nqn.in.use")
-    done = role()
+    # Its owner takes it away while the run waits.
+    before = boot_id(machine)
+    machine.check_output(f"systemd-run --on-active=40 rmdir {NVMET}/subsystems/nqn.in.use")
+    done = role("--extra-vars=nvme_kernel_drain_timeout=300")
     assert done.returncode == 0
+    assert "in use by subsystem nqn.in.use. The run waits 300 s" in words(done.stdout)
     assert "changed=0" not in done.stdout
     assert "/updates/" in machine.check_output("modinfo -F filename nvmet-tcp")
+    assert boot_id(machine) == before
+
+
+def test_modules_in_use_are_replaced_by_a_reboot_where_that_is_allowed(machine: Host) -> None:
+    machine.check_output("dpkg --remove nvme-mptcp-modules-$(uname -r)")
+    machine.check_output("rmmod nvmet-tcp nvmet nvme-tcp nvme-fabrics && modprobe nvmet")
+    machine.check_output(f"mkdir {NVMET}/subsystems/nqn.in.use")
+    before = boot_id(machine)
+    done = role("--extra-vars={nvme_kernel_reboot: true, nvme_kernel_proof_roles: []}")
+    assert done.returncode == 0
+    assert "and a reboot, for the loaded modules are in use by subsystem nqn.in.use" in words(done.stdout)
+    assert boot_id(machine) != before
+    again = role()
+    assert again.returncode == 0
+    assert "changed=0" in again.stdout
 
 
 def test_no_method_is_needed_where_the_transport_is_there(machine: Host) -> None:

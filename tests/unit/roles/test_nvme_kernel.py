@@ -100,9 +100,32 @@ def test_modules_are_refused_where_only_signed_ones_are_loaded() -> None:
     assert reasons(role({"release": NEW}, locked, nvme_kernel_reboot=True, nvme_kernel_method="package")) == []
 
 
+IN_USE = {"holders": {"nvmet": ["port 1"], "nvmet-tcp": ["port 1"]}}
+
+
 def test_modules_in_use_are_not_swapped() -> None:
-    [refused] = reasons(role(machine={"holders": {"nvmet": ["port 1"], "nvmet-tcp": ["port 1"]}}))
+    [refused] = reasons(role(machine=IN_USE))
     assert "in use by port 1: disconnect" in refused
+    assert "nvme_kernel_drain_timeout" in refused
+    assert "nvme_kernel_reboot: true" in refused
+    assert reasons(role(machine=IN_USE, nvme_kernel_reboot=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("machine", "settings", "held"),
+    [
+        (IN_USE, {}, True),
+        ({}, {}, False),
+        ({**IN_USE, "present": True}, {}, False),
+        # It gets another kernel, and no modules for this one.
+        (IN_USE, {"wanted": {"release": NEW}}, False),
+        (IN_USE, {"nvme_kernel_method": "none"}, False),
+    ],
+)
+def test_whether_modules_have_to_wait_for_a_drain_or_a_reboot(
+    machine: dict[str, Any], settings: dict[str, Any], held: bool
+) -> None:
+    assert value(role(machine=machine, **settings), "nvme_kernel_held") is held
 
 
 def test_method_package_needs_a_kernel_that_has_it() -> None:
