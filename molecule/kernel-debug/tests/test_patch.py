@@ -22,7 +22,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
 from kernel_repository import PATCH, ROOT, TAG, git
 
 CACHE = Path("~/.cache/nvmeof-mptcp").expanduser()
-REPOSITORY = CACHE / "linux.git"
+REPOSITORY = CACHE / "linux-7.2.git"
 FRAGMENTS = (ROOT / "roles/nvme_kernel/files/config/transport.config", ROOT / "molecule/shared/lean.config")
 # Debian 13's sparse is too old for this kernel, whose build then goes without it; this one runs on Debian 13.
 TESTING = "Types: deb\nURIs: {}\nSuites: testing\nComponents: main\nSigned-By: {}"

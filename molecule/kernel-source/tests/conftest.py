@@ -21,7 +21,7 @@ from machines import ROOT, connect, reboot  # noqa: E402
 
 __all__ = ["PATCH", "ROOT", "TAG", "git", "reboot"]
 CACHE = Path("~/.cache/nvmeof-mptcp").expanduser()
-REPOSITORY = CACHE / "linux.git"
+REPOSITORY = CACHE / "linux-7.3.git"
 SCENARIO = Path(__file__).resolve().parents[1]
 
 

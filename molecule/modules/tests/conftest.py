@@ -18,7 +18,9 @@ import machines
 from machines import ROOT
 
 SCENARIO = Path(__file__).resolve().parents[1]
+MODULES = ("nvme-fabrics", "nvme-tcp", "nvmet", "nvmet-tcp")
 NQN = "nqn.2026-11.org.example:modules"
+HOSTNQN = "nqn.2014-08.org.example:h"
 NVMET = "/sys/kernel/config/nvmet"
 PORTS = {"mptcp": 4420, "tcp": 4421}
 
@@ -47,10 +49,11 @@ def words(text: str) -> str:
     return " ".join(text.replace("''", "'").split())
 
 
-def connect(machine: Host, options: str) -> tuple[bool, str]:
+def connect(machine: Host, options: str, netns: str = "") -> tuple[bool, str]:
     """Ask for a controller; whether the kernel made it, and what it said otherwise."""
-    request = f"{options},nqn={NQN},hostnqn=nqn.2014-08.org.example:h,hostid=00000000-0000-0000-0000-000000000001"
-    result = machine.run(f"bash -c 'printf %s {request} > /dev/nvme-fabrics'")
+    request = f"{options},nqn={NQN},hostnqn={HOSTNQN},hostid=00000000-0000-0000-0000-000000000001"
+    where = f"ip netns exec {netns} " if netns else ""
+    result = machine.run(f"{where}bash -c 'printf %s {request} > /dev/nvme-fabrics'")
     return result.rc == 0, result.stderr.strip()
 
 
@@ -63,8 +66,29 @@ def transports(machine: Host) -> list[str]:
     return sorted(machine.check_output("cat /sys/class/nvme/nvme*/transport").split())
 
 
-@pytest.fixture
-def target(machine: Host) -> Iterator[Host]:
+def verify(machine: Host) -> None:
+    """Write to the namespace and read it again."""
+    machine.check_output("udevadm settle")
+    verified = machine.run(
+        "fio --name=x --filename=/dev/nvme0n1 --rw=randwrite --bs=64k --size=8M --iodepth=8 --ioengine=libaio"
+        " --direct=1 --verify=crc32c --do_verify=1"
+    )
+    assert verified.rc == 0, verified.stdout
+
+
+def port(machine: Host, number: int, transport: str, address: str) -> None:
+    """Serve the namespace on one more port, which goes with the others."""
+    path = f"{NVMET}/ports/{number}"
+    lines = [f"mkdir {path}", f"echo {transport} > {path}/addr_trtype"]
+    if transport != "loop":
+        lines.append(f"echo {'ipv6' if ':' in address else 'ipv4'} > {path}/addr_adrfam")
+        lines.append(f"echo {address} > {path}/addr_traddr && echo {number} > {path}/addr_trsvcid")
+    lines.append(f"ln -s {NVMET}/subsystems/{NQN} {path}/subsystems/{NQN}")
+    machine.check_output(" && ".join(lines))
+
+
+@pytest.fixture(scope="module")
+def served(machine: Host) -> Iterator[None]:
     """One namespace of 64 MiB, served on the loopback interface over both transports."""
     lines = [
         "modprobe --all loop nvmet nvme-tcp",
@@ -74,15 +98,18 @@ def target(machine: Host) -> Iterator[Host]:
         f"printf /dev/loop7 > {NVMET}/subsystems/{NQN}/namespaces/1/device_path",
         f"echo 1 > {NVMET}/subsystems/{NQN}/namespaces/1/enable",
     ]
-    for transport, number in PORTS.items():
-        port = f"{NVMET}/ports/{number}"
-        lines.append(f"mkdir {port} && echo {transport} > {port}/addr_trtype && echo ipv4 > {port}/addr_adrfam")
-        lines.append(f"echo 127.0.0.1 > {port}/addr_traddr && echo {number} > {port}/addr_trsvcid")
-        lines.append(f"ln -s {NVMET}/subsystems/{NQN} {port}/subsystems/{NQN}")
     machine.check_output(" && ".join(lines))
-    yield machine
+    for transport, number in PORTS.items():
+        port(machine, number, transport, "127.0.0.1")
+    yield
     disconnect(machine)
-    for number in PORTS.values():
-        machine.check_output(f"rm {NVMET}/ports/{number}/subsystems/{NQN} && rmdir {NVMET}/ports/{number}")
+    machine.check_output(f"for p in {NVMET}/ports/*; do rm $p/subsystems/*; rmdir $p; done")
     machine.check_output(f"rmdir {NVMET}/subsystems/{NQN}/namespaces/1 {NVMET}/subsystems/{NQN}")
     machine.check_output("losetup -d /dev/loop7 && rm /root/disk")
+
+
+@pytest.fixture
+def target(machine: Host, served: None) -> Iterator[Host]:
+    """The machine with the namespace served, and nothing connected."""
+    yield machine
+    disconnect(machine)

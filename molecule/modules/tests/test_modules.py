@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The patched modules in the kernel: what they offer, what they refuse, and how they come and go."""
+"""The patched modules in the kernel: what they offer, and what they refuse."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import hashlib
 import re
 
 import pytest
-from conftest import NVMET, PORTS, ROOT, connect, disconnect, role, transports, words
-from machines import boot_id
+from conftest import MODULES, NVMET, PORTS, ROOT, connect, disconnect, transports, verify
 from testinfra.host import Host
 
-MODULES = ("nvme-fabrics", "nvme-tcp", "nvmet", "nvmet-tcp")
 PATCH = ROOT / "roles/nvme_kernel/files/patches/nvme-mptcp.patch"
 ADDRESS = "traddr=127.0.0.1"
 MPTCP = f"transport=mptcp,{ADDRESS},trsvcid={PORTS['mptcp']}"
@@ -31,12 +29,7 @@ def test_a_namespace_over_both_transports_at_once(target: Host) -> None:
     assert connect(target, MPTCP) == (True, "")
     assert connect(target, TCP) == (True, "")
     assert transports(target) == ["mptcp", "tcp"]
-    target.check_output("udevadm settle")
-    verified = target.run(
-        "fio --name=x --filename=/dev/nvme0n1 --rw=randwrite --bs=64k --size=32M --iodepth=8 --ioengine=libaio"
-        " --direct=1 --verify=crc32c --do_verify=1"
-    )
-    assert verified.rc == 0, verified.stdout
+    verify(target)
 
 
 def test_a_second_controller_of_the_same_address_is_refused(target: Host) -> None:
@@ -94,52 +87,3 @@ def test_a_port_in_use_can_go(target: Host) -> None:
     target.check_output(f"ln -s {subsystem} {link}")
     disconnect(target)
     assert connect(target, MPTCP)[0]
-
-
-def test_modules_in_use_are_not_replaced_and_removal_brings_back_the_kernels_own(machine: Host) -> None:
-    release = machine.check_output("uname -r")
-    machine.check_output(f"dpkg --remove nvme-mptcp-modules-{release}")
-    for name in MODULES:
-        assert f"/lib/modules/{release}/kernel/" in machine.check_output(f"modinfo -F filename {name}")
-    machine.check_output("rmmod nvmet-tcp nvmet nvme-tcp nvme-fabrics && modprobe nvmet")
-    none = role("--extra-vars=nvme_kernel_method=none")
-    assert none.returncode != 0
-    assert "nvme_kernel_method 'none' allows nothing to bring it" in words(none.stdout)
-    machine.check_output(f"mkdir {NVMET}/subsystems/nqn.in.use")
-    refused = role()
-    assert refused.returncode != 0
-    assert "in use by subsystem nqn.in.use" in words(refused.stdout)
-    assert "changed=0" in refused.stdout
-    # Its owner takes it away while the run waits.
-    before = boot_id(machine)
-    machine.check_output(f"systemd-run --on-active=40 rmdir {NVMET}/subsystems/nqn.in.use")
-    done = role("--extra-vars=nvme_kernel_drain_timeout=300")
-    assert done.returncode == 0
-    assert "in use by subsystem nqn.in.use. The run waits 300 s" in words(done.stdout)
-    assert "changed=0" not in done.stdout
-    assert "/updates/" in machine.check_output("modinfo -F filename nvmet-tcp")
-    assert boot_id(machine) == before
-
-
-def test_modules_in_use_are_replaced_by_a_reboot_where_that_is_allowed(machine: Host) -> None:
-    machine.check_output("dpkg --remove nvme-mptcp-modules-$(uname -r)")
-    machine.check_output("rmmod nvmet-tcp nvmet nvme-tcp nvme-fabrics && modprobe nvmet")
-    machine.check_output(f"mkdir {NVMET}/subsystems/nqn.in.use")
-    before = boot_id(machine)
-    done = role("--extra-vars={nvme_kernel_reboot: true, nvme_kernel_proof_roles: []}")
-    assert done.returncode == 0
-    assert "and a reboot, for the loaded modules are in use by subsystem nqn.in.use" in words(done.stdout)
-    assert boot_id(machine) != before
-    again = role()
-    assert again.returncode == 0
-    assert "changed=0" in again.stdout
-
-
-def test_no_method_is_needed_where_the_transport_is_there(machine: Host) -> None:
-    assert role("--extra-vars=nvme_kernel_method=none").returncode == 0
-
-
-def test_the_kernel_has_nothing_to_complain_about(machine: Host) -> None:
-    # Runs last: the log holds all that the tests above did.
-    assert machine.check_output("dmesg --level=emerg,alert,crit") == ""
-    assert not re.search(r"WARNING:|BUG:|Call Trace|refcount_t", machine.check_output("dmesg"))

@@ -27,6 +27,9 @@ MACHINE = {
 }
 
 
+IN_USE = {"holders": {"nvmet": ["port 1"], "nvmet-tcp": ["port 1"]}}
+
+
 def role(wanted: dict[str, Any] | None = None, machine: dict[str, Any] | None = None, **settings: Any) -> Templar:
     """The role's variables on a machine, for a kernel that was found in the archive."""
     loader = DataLoader()
@@ -74,10 +77,19 @@ def test_whether_a_machine_reboots_into_another_kernel(
     assert value(found, "nvme_kernel_to_install") is to_install
 
 
-def test_nothing_reboots_unless_it_is_allowed() -> None:
-    [refused] = reasons(role({"release": NEW}))
+# Strings are what --extra-vars nvme_kernel_reboot=false makes.
+@pytest.mark.parametrize("setting", [False, "false", "no"])
+def test_nothing_reboots_unless_it_is_allowed(setting: object) -> None:
+    [refused] = reasons(role({"release": NEW}, nvme_kernel_reboot=setting))
     assert "nvme_kernel_reboot: true" in refused
-    assert reasons(role({"release": NEW}, nvme_kernel_reboot=True)) == []
+    [refused] = reasons(role(machine=IN_USE, nvme_kernel_reboot=setting))
+    assert "nvme_kernel_reboot: true" in refused
+
+
+@pytest.mark.parametrize("setting", [True, "true", "yes"])
+def test_a_reboot_that_is_allowed_is_no_obstacle(setting: object) -> None:
+    assert reasons(role({"release": NEW}, nvme_kernel_reboot=setting)) == []
+    assert reasons(role(machine=IN_USE, nvme_kernel_reboot=setting)) == []
     # It is under way; what is left is to judge it.
     assert reasons(role(None, trial("failed"))) == []
 
@@ -100,15 +112,11 @@ def test_modules_are_refused_where_only_signed_ones_are_loaded() -> None:
     assert reasons(role({"release": NEW}, locked, nvme_kernel_reboot=True, nvme_kernel_method="package")) == []
 
 
-IN_USE = {"holders": {"nvmet": ["port 1"], "nvmet-tcp": ["port 1"]}}
-
-
 def test_modules_in_use_are_not_swapped() -> None:
     [refused] = reasons(role(machine=IN_USE))
     assert "in use by port 1: disconnect" in refused
     assert "nvme_kernel_drain_timeout" in refused
     assert "nvme_kernel_reboot: true" in refused
-    assert reasons(role(machine=IN_USE, nvme_kernel_reboot=True)) == []
 
 
 @pytest.mark.parametrize(
