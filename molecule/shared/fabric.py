@@ -9,7 +9,8 @@ import os
 import subprocess
 import sys
 
-from machines import LAB_DIR, ROOT
+import pytest
+from machines import LAB_DIR, ROOT, connect
 from testinfra.host import Host
 
 sys.path.insert(0, str(ROOT / "collections"))
@@ -20,6 +21,16 @@ RAILS = ("rail0", "rail1", "rail2", "rail3")
 NQN = "nqn.2026-11.org.example:vol0"
 PORT = 4420
 DEVICE = f"/dev/disk/by-id/nvme-uuid.{namespace_identifiers(NQN, 1)['uuid']}"
+
+
+@pytest.fixture(scope="session")
+def target() -> Host:
+    return connect("target1")
+
+
+@pytest.fixture(scope="session")
+def initiator() -> Host:
+    return connect("host1")
 
 
 def subflows(machine: Host) -> dict[str, list[str]]:

@@ -23,6 +23,12 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 SUITE = "trixie"
 BACKPORTS = SUITE + "-backports"
 
+# argument_spec of every module that builds or downloads, as doc_fragments/_build.py describes it.
+ARGUMENTS: dict[str, dict[str, t.Any]] = {
+    "cache_dir": {"type": "path", "default": "~/.cache/nvmeof-mptcp"},
+    "mirror": {"type": "str", "default": ""},
+}
+
 # How this machine reaches its mirrors; nothing else of its apt configuration concerns another root file system.
 _TRANSPORT_OPTIONS = (
     "Acquire::http",

@@ -23,6 +23,7 @@ author:
   - The nvmeof.mptcp authors (@nvmeof)
 extends_documentation_fragment:
   - nvmeof.mptcp._attributes
+  - nvmeof.mptcp._build
 attributes:
   diff_mode:
     support: none
@@ -86,14 +87,6 @@ options:
     description: Architecture of the machines that the kernel is for, as C(uname -m) prints it.
     type: str
     default: x86_64
-  cache_dir:
-    description: Folder on the build host that keeps chroots, sources and packages.
-    type: path
-    default: ~/.cache/nvmeof-mptcp
-  mirror:
-    description: URI of a Debian mirror. If empty, the one that the build host's apt uses.
-    type: str
-    default: ""
 """
 
 EXAMPLES = r"""
@@ -208,8 +201,7 @@ def main() -> None:
             "config_base": {"type": "str", "required": True},
             "config_fragments": {"type": "list", "elements": "dict", "default": [], "options": text},
             "architecture": {"type": "str", "default": "x86_64"},
-            "cache_dir": {"type": "path", "default": "~/.cache/nvmeof-mptcp"},
-            "mirror": {"type": "str", "default": ""},
+            **_mmdebstrap.ARGUMENTS,
         },
         supports_check_mode=True,
     )

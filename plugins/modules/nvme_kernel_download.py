@@ -17,6 +17,7 @@ author:
   - The nvmeof.mptcp authors (@nvmeof)
 extends_documentation_fragment:
   - nvmeof.mptcp._attributes
+  - nvmeof.mptcp._build
 attributes:
   diff_mode:
     support: none
@@ -29,14 +30,6 @@ options:
     description:
       - Sources to take it from, in the form of deb822, with C(Signed-By) a file on the build host or the key itself.
       - If empty, Debian 13 and its backports.
-    type: str
-    default: ""
-  cache_dir:
-    description: Folder on the build host that keeps packages.
-    type: path
-    default: ~/.cache/nvmeof-mptcp
-  mirror:
-    description: URI of a Debian mirror. If empty, the one that the build host's apt uses.
     type: str
     default: ""
 """
@@ -97,8 +90,7 @@ def main() -> None:
         argument_spec={
             "package": {"type": "str", "required": True},
             "repository": {"type": "str", "default": ""},
-            "cache_dir": {"type": "path", "default": "~/.cache/nvmeof-mptcp"},
-            "mirror": {"type": "str", "default": ""},
+            **_mmdebstrap.ARGUMENTS,
         },
         supports_check_mode=True,
     )

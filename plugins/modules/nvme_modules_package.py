@@ -19,6 +19,7 @@ author:
   - The nvmeof.mptcp authors (@nvmeof)
 extends_documentation_fragment:
   - nvmeof.mptcp._attributes
+  - nvmeof.mptcp._build
 attributes:
   diff_mode:
     support: none
@@ -36,14 +37,6 @@ options:
     description: Text of the patch that adds the transport, for C(patch -p1).
     type: str
     required: true
-  cache_dir:
-    description: Folder on the build host that keeps chroots and packages.
-    type: path
-    default: ~/.cache/nvmeof-mptcp
-  mirror:
-    description: URI of a Debian mirror. If empty, the one that the build host's apt uses.
-    type: str
-    default: ""
 """
 
 EXAMPLES = r"""
@@ -97,8 +90,7 @@ def main() -> None:
             "kernel_release": {"type": "str", "required": True},
             "kernel_version": {"type": "str", "required": True},
             "patch": {"type": "str", "required": True},
-            "cache_dir": {"type": "path", "default": "~/.cache/nvmeof-mptcp"},
-            "mirror": {"type": "str", "default": ""},
+            **_mmdebstrap.ARGUMENTS,
         },
         supports_check_mode=True,
     )

@@ -54,9 +54,20 @@ def plain(options: dict, nested: str) -> dict:
     return out
 
 
+def documented_options(name: str) -> dict:
+    """A module's options with those of its fragments, such as nvmeof.mptcp._attributes.info."""
+    documentation = yaml.safe_load(load(name).DOCUMENTATION)
+    options = dict(documentation.get("options") or {})
+    for fragment in documentation.get("extends_documentation_fragment", []):
+        module, _, part = fragment.removeprefix("nvmeof.mptcp.").partition(".")
+        found = importlib.import_module(f"ansible_collections.nvmeof.mptcp.plugins.doc_fragments.{module}")
+        options |= yaml.safe_load(getattr(found.ModuleDocFragment, part.upper() or "DOCUMENTATION"))["options"]
+    return options
+
+
 @pytest.mark.parametrize("name", [name for name in MODULES if hasattr(load(name), "main")])
 def test_module_accepts_exactly_what_it_documents(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    documented = yaml.safe_load(load(name).DOCUMENTATION)["options"]
+    documented = documented_options(name)
     assert plain(argument_spec(name, monkeypatch), "options") == plain(documented, "suboptions")
 
 

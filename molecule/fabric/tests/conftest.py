@@ -7,19 +7,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pytest
-from testinfra.host import Host
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "molecule/shared"))
 
-from machines import connect
+from fabric import initiator, target
 
-
-@pytest.fixture(scope="session")
-def target() -> Host:
-    return connect("target1")
-
-
-@pytest.fixture(scope="session")
-def initiator() -> Host:
-    return connect("host1")
+__all__ = ["initiator", "target"]

@@ -13,28 +13,16 @@ from testinfra.host import Host
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[3] / folder) for folder in ("molecule/shared", "collections")]
 
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import namespace_identifiers  # noqa: E402
+from fabric import DEVICE, initiator, target  # noqa: E402
 from machines import connect, until  # noqa: E402
 
+__all__ = ["initiator", "target"]
 NVMET = "/sys/kernel/config/nvmet"
-NQN = "nqn.2026-11.org.example:vol0"
-PORT = 4420
-DEVICE = f"/dev/disk/by-id/nvme-uuid.{namespace_identifiers(NQN, 1)['uuid']}"
 # What a kernel says that has found something, in whatever part of it.
 COMPLAINT = (
     "WARNING:|BUG:|KASAN|UBSAN|ODEBUG|Call Trace|refcount_t|general protection|possible (circular|recursive|irq)|"
     "inconsistent lock|suspicious RCU|bad unlock|blocked for more than|suspected memory leaks|list_(add|del) corruption"
 )
-
-
-@pytest.fixture(scope="session")
-def target() -> Host:
-    return connect("target1")
-
-
-@pytest.fixture(scope="session")
-def initiator() -> Host:
-    return connect("host1")
 
 
 @pytest.fixture(scope="session", params=["target1", "host1"])

@@ -7,7 +7,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from conftest import COMPLAINT, NQN, NVMET, PORT, wait_until_served
+from conftest import COMPLAINT, NVMET, wait_until_served
+from fabric import NQN, PORT
 from testinfra.host import Host
 
 CONTROLLER = f"$(dirname $(grep -lx {NQN} /sys/class/nvme/nvme*/subsysnqn))"

@@ -17,8 +17,10 @@ from testinfra.host import Host
 sys.path[:0] = [str(Path(__file__).resolve().parents[3] / folder) for folder in ("molecule/shared", "collections")]
 
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_process import Monitor  # noqa: E402
-from fabric import DEVICE, PORT, RAILS, queues, subflows  # noqa: E402
-from machines import ALL, LAB_DIR, connect, until  # noqa: E402
+from fabric import DEVICE, PORT, RAILS, initiator, queues, subflows, target  # noqa: E402
+from machines import ALL, LAB_DIR, until  # noqa: E402
+
+__all__ = ["initiator", "target"]
 
 ADDRESSES = [f"10.10.{rail}.101" for rail in range(len(RAILS))]
 UNIT = "nvmeof-mptcp-network"
@@ -30,16 +32,6 @@ BANDWIDTH = 0.95 if ALL else 0.5
 #: Over less time, in seconds, the bandwidth differs by 4 % while nothing is wrong.
 SECONDS = 40.0 if ALL else 10.0
 _FIO, _EVENTS = "/var/tmp/heal.json", "/var/tmp/heal-events"
-
-
-@pytest.fixture(scope="session")
-def target() -> Host:
-    return connect("target1")
-
-
-@pytest.fixture(scope="session")
-def initiator() -> Host:
-    return connect("host1")
 
 
 @contextlib.contextmanager

@@ -1,0 +1,19 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options of every module that builds or downloads for other machines; module_utils/_mmdebstrap.py has their specs."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
+  cache_dir:
+    description: Folder on the build host that keeps chroots, sources and packages.
+    type: path
+    default: ~/.cache/nvmeof-mptcp
+  mirror:
+    description: URI of a Debian mirror. If empty, the one that the build host's apt uses.
+    type: str
+    default: ""
+"""
