@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 from typing import Any, Iterator
 
 import pytest
 from conftest import BOTH, LONG, NEWEST, PANICS, PLAYBOOK, UNIT, Trial, command, playbook, until, words
-from machines import LAB_DIR, ROOT, boot_id
+from machines import LAB_DIR, ROOT, boot_id, reboot
 
 on_both = pytest.mark.parametrize("trial", BOTH, indirect=True)
 on_both_long = pytest.mark.parametrize("trial", ["host1", "target1"], indirect=True)
@@ -47,6 +48,40 @@ def test_nothing_reboots_and_nothing_is_installed_unless_that_is_allowed(trial: 
     assert foreseen.returncode == 0
     assert f"after that {trial.old} again" in foreseen.stdout
     assert (boot_id(trial.machine), trial.machine.check_output("ls /boot")) == before
+
+
+@LONG
+@on_both_long
+def test_a_machine_without_space_for_another_kernel(trial: Trial) -> None:
+    # On the one machine /boot is part of the root file system, on the other one the firmware's is too small.
+    folder, left = {"host1": ("/boot", 100), "target1": ("/efi", 5)}[trial.name]
+    free = int(trial.machine.check_output(f"df --output=avail --block-size=1M {folder} | tail -n 1"))
+    trial.machine.check_output(
+        f"fallocate -l {free - left}M {folder}/full || dd if=/dev/zero of={folder}/full bs=1M count={free - left}"
+    )
+    try:
+        before = trial.machine.check_output("ls -R /boot /efi; dpkg --list; ls /etc/systemd/system")
+        refused = trial.run(package=NEWEST)
+        assert refused.returncode != 0
+        assert re.search(rf"needs \d+ MiB for [^;]*{folder}\b.* are free there: remove a kernel", words(refused.stdout))
+        assert trial.machine.check_output("ls -R /boot /efi; dpkg --list; ls /etc/systemd/system") == before
+    finally:
+        trial.machine.check_output(f"rm {folder}/full")
+
+
+@LONG
+@pytest.mark.parametrize("trial", ["host1"], indirect=True)
+def test_a_locked_down_machine_gets_no_kernel_that_it_would_refuse(trial: Trial) -> None:
+    # As Secure Boot has the kernel do; it cannot be taken back before the next boot.
+    trial.machine.check_output("echo integrity > /sys/kernel/security/lockdown")
+    try:
+        refused = trial.run(package=NEWEST)
+        assert refused.returncode != 0
+        assert f"{trial.name}: kernel {trial.old}" in words(refused.stdout)
+        assert "the machine loads signed modules only (Secure Boot or lockdown)" in words(refused.stdout)
+        assert "changed=0" in refused.stdout
+    finally:
+        reboot(trial.machine)
 
 
 @on_both
