@@ -85,7 +85,7 @@ def have(initiator: Host, addresses: list[str]) -> bool:
     return len(connections) == queues(initiator) and all(sorted(of) == sorted(addresses) for of in connections.values())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def events(initiator: Host) -> Iterator[None]:
     """The host notes when its subflows come and go: to ask it takes seconds while it is busy."""
     note = "stdbuf -oL ip mptcp monitor | while read -r event; do echo $EPOCHREALTIME $event; done"
