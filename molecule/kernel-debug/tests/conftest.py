@@ -25,7 +25,7 @@ COMPLAINT = (
 )
 
 
-@pytest.fixture(scope="session", params=["target1", "host1"])
+@pytest.fixture(params=["target1", "host1"])
 def machine(request: pytest.FixtureRequest) -> Host:
     return connect(request.param)
 

@@ -25,7 +25,7 @@ REPOSITORY = CACHE / "linux-7.3.git"
 SCENARIO = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="session", params=["target1", "host1"])
+@pytest.fixture(params=["target1", "host1"])
 def machine(request: pytest.FixtureRequest) -> Host:
     return connect(request.param)
 

@@ -23,11 +23,11 @@ SHORT = 180
 
 
 @contextlib.contextmanager
-def only_in_the_new_kernel(trial: Trial, *lines: str, before: str) -> Iterator[None]:
+def only_in_the_new_kernel(trial: Trial, line: str, *order: str) -> Iterator[None]:
     """A unit that does something in no other kernel than the one on trial."""
     # printf makes lines of it.
-    text = f"[Unit]\\nDefaultDependencies=no\\nConditionKernelVersion=!{trial.old}\\nBefore={before}\\n"
-    text += "[Service]\\nType=oneshot\\nTimeoutStartSec=infinity\\nTimeoutStopSec=5\\n" + "\\n".join(lines)
+    text = "\\n".join(["[Unit]", "DefaultDependencies=no", f"ConditionKernelVersion=!{trial.old}", *order])
+    text += f"\\n[Service]\\nType=oneshot\\nTimeoutStartSec=infinity\\nTimeoutStopSec=5\\n{line}"
     unit = "/etc/systemd/system/fault.service"
     wanted = "/etc/systemd/system/sysinit.target.wants"
     trial.machine.check_output(f"mkdir -p {wanted} && printf '{text}\\n' > {unit} && ln -s {unit} {wanted}/ && sync")
@@ -106,7 +106,7 @@ def test_a_kernel_without_the_transport(trial: Trial) -> None:
 @LONG
 @on_both_long
 def test_a_kernel_that_hangs_before_ssh(trial: Trial) -> None:
-    with only_in_the_new_kernel(trial, "ExecStart=/bin/sleep infinity", before="sysinit.target"):
+    with only_in_the_new_kernel(trial, "ExecStart=/bin/sleep infinity", "Before=sysinit.target"):
         result = trial.run(package=NEWEST, nvme_kernel_trial_timeout=SHORT)
         trial.is_back(result, f"was not kept within {SHORT} s of its start", f"came back with {trial.old}")
 
@@ -115,7 +115,9 @@ def test_a_kernel_that_hangs_before_ssh(trial: Trial) -> None:
 @on_both_long
 def test_a_kernel_without_network(trial: Trial) -> None:
     rules = "table inet fault { chain in { type filter hook input priority 0; policy drop; } }"
-    with only_in_the_new_kernel(trial, f'ExecStart=/usr/sbin/nft "{rules}"', before="network-pre.target"):
+    # The machine's own rules are put in place of whatever is there.
+    order = ("After=nftables.service", "Before=network-pre.target")
+    with only_in_the_new_kernel(trial, f'ExecStart=/usr/sbin/nft "{rules}"', *order):
         result = trial.run(package=NEWEST, nvme_kernel_trial_timeout=SHORT)
         trial.is_back(result, f"was not kept within {SHORT} s of its start", f"came back with {trial.old}")
 
