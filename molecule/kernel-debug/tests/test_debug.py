@@ -9,10 +9,10 @@ import time
 import pytest
 from conftest import COMPLAINT, NVMET, wait_until_served
 from fabric import NQN, PORT
+from machines import until
 from testinfra.host import Host
 
 CONTROLLER = f"$(dirname $(grep -lx {NQN} /sys/class/nvme/nvme*/subsysnqn))"
-LINK = f"{NVMET}/ports/{PORT}/subsystems/{NQN}"
 
 
 def test_the_kernels_check_themselves(machine: Host) -> None:
@@ -45,10 +45,11 @@ def test_link_loss(load: Host, target: Host, rails: tuple[str, ...]) -> None:
 
 
 def test_port_removal(load: Host, target: Host) -> None:
-    subsystem = target.check_output(f"readlink -f {LINK}")
-    target.check_output(f"rm {LINK}")
+    link = target.check_output(f"ls -d {NVMET}/ports/*/subsystems/{NQN}")
+    subsystem = target.check_output(f"readlink -f {link}")
+    target.check_output(f"rm {link}")
     time.sleep(5)
-    target.check_output(f"ln -s {subsystem} {LINK}")
+    target.check_output(f"ln -s {subsystem} {link}")
     wait_until_served(load)
 
 
@@ -73,7 +74,14 @@ def test_module_unload_on_the_target(load: Host, target: Host) -> None:
 
 def test_module_unload_on_the_host(load: Host) -> None:
     load.check_output("systemctl stop nvmeof-mptcp-host")
-    load.check_output("rmmod nvme_tcp")
+    load.check_output("for c in /sys/class/nvme/nvme*; do echo 1 > $c/delete_controller; done")
+
+    def unloaded() -> bool:
+        """the module can be unloaded"""
+        return load.run("rmmod nvme_tcp").rc == 0
+
+    # lockdep has each socket hold the module whose locks it uses, until the socket itself is freed.
+    until(unloaded, 60)
     assert load.run("ls -d /sys/class/nvme/nvme*").rc != 0
     load.check_output("modprobe nvme-tcp")
     load.check_output("systemctl restart nvmeof-mptcp-host")
