@@ -114,7 +114,7 @@ def test_a_kernel_that_hangs_before_ssh(trial: Trial) -> None:
 @LONG
 @on_both_long
 def test_a_kernel_without_network(trial: Trial) -> None:
-    rules = "table inet fault { chain in { type filter hook input priority 0; policy drop; } }"
+    rules = "table inet fault { chain in { type filter hook input priority 0; policy drop; }; }"
     # The machine's own rules are put in place of whatever is there.
     order = ("After=nftables.service", "Before=network-pre.target")
     with only_in_the_new_kernel(trial, f'ExecStart=/usr/sbin/nft "{rules}"', *order):
@@ -138,8 +138,10 @@ def test_a_play_that_is_killed_after_the_reboot(trial: Trial) -> None:
 
     try:
         until(lambda: boot_id(trial.machine) == "" or play.poll() is not None, 600)
+        assert play.poll() is None, "the play ended before the machine rebooted"
     finally:
-        os.killpg(play.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(play.pid, signal.SIGKILL)
         play.wait()
     until(rebooted, 300)
     second = boot_id(trial.machine)
