@@ -14,10 +14,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
-# They measure no time, and each has one machine that works at a time: two at once use the processors.
-LANES = (("kernel",), ("modules", "nvmet"))
-# They compile kernels: too long for `make test`.
-LONG = ("kernel-debug", "kernel-source")
+# They measure no time, and each has one machine that works at a time: together they use the processors.
+TOGETHER = ("modules", "nvmet")
+# They compile kernels, or boot machines a dozen times: too long for `make test`.
+LONG = ("kernel", "kernel-debug", "kernel-source")
 # What pytest and Ansible print of a failure; the machines are gone afterwards, so the message has to carry it.
 FAILURE = re.compile(r"E  |FAILED |ERROR |fatal: |\[ERROR\]")
 
@@ -56,21 +56,16 @@ def run(scenario: str) -> str:
 
 
 def cases() -> list[object]:
-    """Lanes that run at once, each of scenarios that run one after the other."""
-    together = [one for lane in LANES for one in lane]
     long = pytest.mark.skipif(os.environ.get("TESTS") != "all", reason="takes long: make test-all, make scenario")
     alone = [
-        pytest.param(((one,),), id=one, marks=[long] if one in LONG else []) for one in SCENARIOS if one not in together
+        pytest.param((one,), id=one, marks=[long] if one in LONG else []) for one in SCENARIOS if one not in TOGETHER
     ]
-    return [*alone, pytest.param(LANES, id="+".join(together))]
+    return [*alone, pytest.param(TOGETHER, id="+".join(TOGETHER))]
 
 
-@pytest.mark.parametrize("lanes", cases())
-def test_scenarios(lanes: tuple[tuple[str, ...], ...]) -> None:
-    def run_lane(lane: tuple[str, ...]) -> list[str]:
-        return [run(scenario) for scenario in lane]
-
+@pytest.mark.parametrize("scenarios", cases())
+def test_scenarios(scenarios: tuple[str, ...]) -> None:
     with ThreadPoolExecutor() as pool:
-        failures = [failure for lane in pool.map(run_lane, lanes) for failure in lane if failure]
+        failures = list(filter(None, pool.map(run, scenarios)))
     if failures:
         pytest.fail("\n".join(failures), pytrace=False)
