@@ -86,6 +86,12 @@ def test_nothing_reboots_unless_it_is_allowed(setting: object) -> None:
     assert "nvme_kernel_reboot: true" in refused
 
 
+def test_a_machine_that_was_to_stay_up_does_not_reboot_beside_the_others() -> None:
+    settings = {"nvme_kernel_reboot": True, "group_names": ["nvme_targets", "nvme_kernel_stays"]}
+    assert reasons(role({"release": NEW}, **settings))
+    assert reasons(role(machine=IN_USE, **settings))
+
+
 @pytest.mark.parametrize("setting", [True, "true", "yes"])
 def test_a_reboot_that_is_allowed_is_no_obstacle(setting: object) -> None:
     assert reasons(role({"release": NEW}, nvme_kernel_reboot=setting)) == []
