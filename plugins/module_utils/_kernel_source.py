@@ -28,12 +28,14 @@ class Source:
     """A source whose content is known.
 
     record: where it comes from and what it is, as it is written into the package. identity: the part of it that stands
-    for the content. unpack: writes the files into an empty folder.
+    for the content. unpack: writes the files into an empty folder. doubt: why it could be something else tomorrow;
+    empty where nothing but this content is taken.
     """
 
     record: t.Mapping[str, str]
     identity: str
     unpack: t.Callable[[pathlib.Path], None]
+    doubt: str = ""
 
 
 def find(wanted: t.Mapping[str, str], cache: pathlib.Path, download: Download, look_only: bool) -> Source:
@@ -59,7 +61,13 @@ def _of_git(wanted: t.Mapping[str, str], cache: pathlib.Path, look_only: bool) -
     def unpack(folder: pathlib.Path) -> None:
         _kernel_git.export(_kernel_git.fetch(cache, commit), commit.commit, folder)
 
-    return Source(record, "commit " + commit.commit, unpack)
+    doubt = ""
+    if commit.ref and not (wanted.get("commit") or keys):
+        doubt = (
+            f"{wanted['ref']} of {record['git']} is commit {commit.commit} today, and who can move it decides what "
+            f"these machines boot: pin it (commit: {commit.commit}), or give the keys that sign it (signed_by)"
+        )
+    return Source(record, "commit " + commit.commit, unpack, doubt)
 
 
 def _of_tarball(place: str, sha256: str, cache: pathlib.Path, download: Download, look_only: bool) -> Source:

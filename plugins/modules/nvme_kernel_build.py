@@ -40,7 +40,9 @@ options:
         description: Tag, branch or full name of a commit in O(source.git).
         type: str
       commit:
-        description: The commit that O(source.ref) has to stand for; anything else is an error.
+        description:
+          - The commit that O(source.ref) has to stand for; anything else is an error. Without it and without
+            O(source.signed_by) a tag or branch is built with a warning.
         type: str
       signed_by:
         description:
@@ -219,6 +221,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     cache = pathlib.Path(given["cache_dir"])
     wanted = {name: value for name, value in given["source"].items() if value}
     source = _kernel_source.find(wanted, cache, download, look_only=module.check_mode)
+    if source.doubt:
+        module.warn(source.doubt)
     patches, fragments = texts(given["patches"]), texts(given["config_fragments"])
     kernel = _kernel_package.describe(cache, source, patches, given["config_base"], fragments)
     built, plan = kernel.built(), []

@@ -109,3 +109,21 @@ def test_an_archive_is_downloaded_once_and_checked(tmp_path: pathlib.Path, archi
 def test_an_archive_that_is_not_there_is_named(tmp_path: pathlib.Path) -> None:
     with pytest.raises(BuildError, match=r"away.tar does not exist on the build host"):
         find(tmp_path, tarball=str(tmp_path / "away.tar"), sha256="0" * 64)
+
+
+def test_a_ref_that_nothing_holds_to_its_commit_is_told(tmp_path: pathlib.Path, tree: pathlib.Path) -> None:
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(tree), "-c", "user.name=x", "-c", "user.email=x@example.org", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "--quiet")
+    git("add", "--all")
+    git("commit", "--quiet", "--message=all")
+    git("tag", "v1")
+    commit = git("rev-parse", "HEAD")
+    source = {"git": str(tree), "ref": "v1"}
+    assert f"v1 of {tree} is commit {commit} today" in find(tmp_path, **source).doubt
+    assert find(tmp_path, **source, commit=commit).doubt == ""
+    assert find(tmp_path, git=str(tree), ref=commit).doubt == ""
+    # Only what is built is fetched, and its signature looked at.
+    assert find(tmp_path, look_only=True, **source, signed_by="a key").doubt == ""
