@@ -31,6 +31,9 @@ class Loader(t.Protocol):
     def entries(self) -> dict[str, str]:
         """Kernel release to the name of the entry that boots it."""
 
+    def options(self, release: str) -> list[str]:
+        """The words of a release's command line."""
+
     def default(self) -> str:
         """The release that boots unless somebody intervenes; empty when it cannot be told."""
 

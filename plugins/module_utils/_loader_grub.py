@@ -20,25 +20,31 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Ope
 
 MENU = "boot/grub/grub.cfg"
 VARIABLES = "boot/grub/grubenv"
-SETTINGS = "/etc/default/grub.d/nvmeof-mptcp.cfg"
+# Sorted after those of others: the last one that sets the default has it.
+SETTINGS = "/etc/default/grub.d/zz-nvmeof-mptcp.cfg"
 # A kernel that panics would stand still otherwise, and so would a RAM disk that finds no root file system.
 _SETTINGS = """\
 # Written by the nvmeof.mptcp collection: the kernel that was last proven boots, however many are installed beside it.
 GRUB_DEFAULT=saved
 GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX panic=10"
 """
+_SAVED = "${saved_entry}"
 # What GRUB can write to, of what Debian can have /boot on; it cannot write through LVM and RAID.
 _WRITABLE = ("ext2", "xfs", "fat")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the menu: names of submenu and entry, by which grub-reboot knows it; titles and place, likewise."""
+    """One line of the menu: names of submenu and entry, by which grub-reboot knows it; titles and place, likewise.
+
+    options: the words of the kernel's command line.
+    """
 
     path: tuple[str, ...]
     titles: tuple[str, ...]
     numbers: tuple[int, ...]
     release: str
+    options: tuple[str, ...]
 
 
 class Grub:
@@ -51,18 +57,14 @@ class Grub:
         self._probe = probe or _probe
 
     def entries(self) -> dict[str, str]:
-        # The entry outside of the submenu is that of whatever kernel is the newest, and no name for one of them.
-        return {
-            entry.release: ">".join(entry.path)
-            for entry in self._menu()
-            if entry.path[-1].startswith(f"gnulinux-{entry.release}-advanced-")
-        }
+        return {release: ">".join(entry.path) for release, entry in self._kernels().items()}
+
+    def options(self, release: str) -> list[str]:
+        return list(self._kernels()[release].options)
 
     def default(self) -> str:
-        # The first line that sets it is in the branch of next_entry.
-        lines = re.findall(r'^\s*set default="(.*)"$', self._read(MENU), re.MULTILINE)
-        wanted = next((line for line in lines if line != "${next_entry}"), "0")
-        if wanted == "${saved_entry}":
+        wanted = self._wanted()
+        if wanted == _SAVED:
             wanted = self._variables().get("saved_entry", "")
         return next((entry.release for entry in self._menu() if _names(entry, wanted or "0")), "")
 
@@ -92,8 +94,11 @@ class Grub:
         plan = []
         if self._variables().get("saved_entry") != self.entries()[release]:
             plan.append(Operation("run", argv=("grub-set-default", self.entries()[release]), about=about))
-        if self._read(SETTINGS.lstrip("/")) != _SETTINGS:
+        written = self._read(SETTINGS.lstrip("/")) == _SETTINGS
+        if not written:
             plan.append(Operation("put", path=SETTINGS, value=_SETTINGS, about=about))
+        # A run that was interrupted may have written the one without the other.
+        if not written or self._wanted() != _SAVED:
             plan.append(Operation("run", argv=("update-grub",), about=about))
         return plan
 
@@ -121,6 +126,20 @@ class Grub:
         # grub-editenv leaves a variable that the loader has emptied.
         return {name: value for name, separator, value in pairs if separator and value}
 
+    def _wanted(self) -> str:
+        """What the menu says of its default."""
+        # The first line that sets it is in the branch of next_entry.
+        lines = re.findall(r'^\s*set default="(.*)"$', self._read(MENU), re.MULTILINE)
+        return next((line for line in lines if line != "${next_entry}"), "0")
+
+    def _kernels(self) -> dict[str, Entry]:
+        # The entry outside of the submenu is that of whatever kernel is the newest, and no name for one of them.
+        return {
+            entry.release: entry
+            for entry in self._menu()
+            if entry.path[-1].startswith(f"gnulinux-{entry.release}-advanced-")
+        }
+
     def _menu(self) -> list[Entry]:
         return parse_menu(self._read(MENU))
 
@@ -144,10 +163,10 @@ def parse_menu(text: str) -> list[Entry]:
         elif around and line.strip() == "}":
             around.pop()
         elif around:
-            kernel = re.match(r"\s*linux(?:efi)?\s+\S*/vmlinuz-(\S+)", line)
+            kernel = re.match(r"\s*linux(?:efi)?\s+\S*/vmlinuz-(\S+)(.*)", line)
             if kernel:
                 names, titles, numbers, _ = zip(*around)
-                found.append(Entry(names, titles, numbers, kernel[1]))
+                found.append(Entry(names, titles, numbers, kernel[1], tuple(kernel[2].split())))
     return found
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import typing as t
 
@@ -36,12 +37,17 @@ class SystemdBoot:
             found.setdefault(entry["version"], entry["id"])
         return found
 
+    def options(self, release: str) -> list[str]:
+        return str(self._entry(release).get("options", "")).split()
+
     def default(self) -> str:
-        return next((entry["version"] for entry in self._list() if entry.get("isDefault")), "")
+        # bootctl calls default what boots next, be it once.
+        return self._named_by("LoaderEntryDefault") or next(
+            (entry["version"] for entry in self._list() if entry.get("isDefault")), ""
+        )
 
     def next(self) -> str:
-        wanted = _efi.text("LoaderEntryOneShot", _efi.LOADER, self._root)
-        return next((entry["version"] for entry in self._list() if wanted and entry["id"] == wanted), "")
+        return self._named_by("LoaderEntryOneShot")
 
     def obstacles(self) -> list[str]:
         if not os.access(os.path.join(self._root, "sys/firmware/efi/efivars"), os.W_OK):
@@ -62,8 +68,7 @@ class SystemdBoot:
 
     def boot_once(self, release: str) -> list[Operation]:
         about = f"systemd-boot's next boot {release}"
-        entry = next(entry for entry in self._list() if entry["version"] == release)
-        plan = []
+        entry, plan = self._entry(release), []
         # A unified kernel image has its options inside, signed with it.
         if entry["path"].endswith(".conf"):
             with open(entry["path"], encoding="utf-8") as stream:
@@ -80,9 +85,33 @@ class SystemdBoot:
             return []
         return [Operation("run", argv=("bootctl", "set-oneshot", ""), about="systemd-boot's next boot")]
 
+    def _named_by(self, variable: str) -> str:
+        wanted = _efi.text(variable, _efi.LOADER, self._root)
+        return next((entry["version"] for entry in self._list() if wanted and entry["id"] == wanted), "")
+
+    def _entry(self, release: str) -> dict[str, t.Any]:
+        return next(entry for entry in self._list() if entry["version"] == release)
+
     def _list(self) -> list[dict[str, t.Any]]:
-        # Its own entries, such as the one for the firmware's settings, have no kernel.
-        return [entry for entry in json.loads(self._ask("list")) if entry.get("version")]
+        """The kernels of this installation, with their releases as versions."""
+        with open(os.path.join(self._root, "etc/machine-id"), encoding="ascii") as stream:
+            machine = stream.read().strip()
+        found = []
+        for entry in json.loads(self._ask("list")):
+            if entry["id"].endswith(".efi"):
+                # Of a unified kernel image bootctl tells the version of the system in it; the kernel's is in its name.
+                entry["version"] = self._release_in(entry["id"])
+            # Its own entries, such as the one for the firmware's settings, have no kernel.
+            if entry.get("version") and entry.get("machineId", machine) == machine:
+                found.append(entry)
+        return found
+
+    def _release_in(self, name: str) -> str:
+        """The installed kernel whose release a unified kernel image has in its name, before the tries it has left."""
+        stem = re.sub(r"(\+\d+(-\d+)?)?\.efi$", "", name)
+        modules = os.path.join(self._root, "usr/lib/modules")
+        found = [release for release in os.listdir(modules) if f"-{stem}".endswith(f"-{release}")]
+        return max(found, key=len, default="")
 
 
 def with_option(text: str, option: str) -> str:

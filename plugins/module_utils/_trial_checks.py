@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import typing as t
 
@@ -41,18 +42,23 @@ def packages(release: str, debs: t.Sequence[Deb], image: Image | None, architect
         for deb in debs
         if deb.architecture not in (architecture, "all")
     ]
-    if image is None:
-        if not os.path.exists(os.path.join(root, f"boot/vmlinuz-{release}")):
-            names = ", ".join(deb.name for deb in debs) or "no package"
-            found.append(f"there is no kernel in {names}: name the package of a kernel (linux-image-...)")
-    elif image.release != release:
+    installed = os.path.join(root, f"boot/vmlinuz-{release}")
+    if image is None and not os.path.exists(installed):
+        names = ", ".join(deb.name for deb in debs) or "no package"
+        found.append(f"there is no kernel in {names}: name the package of a kernel (linux-image-...)")
+    elif image is not None and image.release != release:
         found.append(f"the packages have kernel {image.release}, not {release}")
-    elif _efi.enforces_signatures(root) and not image.signed:
+    elif _efi.enforces_signatures(root) and not (image.signed if image else _is_signed(installed)):
         found.append(
             f"Secure Boot is on and kernel {release} is not signed, the firmware would not start it: sign it with a "
             "key that the machine trusts (sbsign, mokutil --import), or switch Secure Boot off"
         )
     return found
+
+
+def _is_signed(path: str) -> bool:
+    with open(path, "rb") as stream:
+        return _efi.is_signed(stream.read(_efi.HEADER))
 
 
 def space(
@@ -96,6 +102,15 @@ def installation(command: t.Sequence[str]) -> list[str]:
     return [
         f"its packages cannot be installed here: {'; '.join(telling) or ' '.join(said[-3:])}: install what it lacks"
     ]
+
+
+def removal(command: t.Sequence[str]) -> list[str]:
+    """The packages that apt would remove; it only simulates. OSError has what it says against it."""
+    simulated = [*command, "--simulate"]
+    result = subprocess.run(simulated, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if result.returncode:
+        raise OSError(f"{' '.join(simulated)}: {result.stderr.strip()}")
+    return re.findall(r"^(?:Purg|Remv) (\S+)", result.stdout, re.MULTILINE)
 
 
 def free(folder: str) -> tuple[int, int]:

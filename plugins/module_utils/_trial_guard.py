@@ -11,6 +11,7 @@ without it after a while; when it cannot even do that, it no longer feeds the wa
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import signal
 import struct
@@ -24,6 +25,11 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state, _trial
 WATCHDOG = "/dev/watchdog"
 TRIGGER = "/proc/sysrq-trigger"
 SYSCTLS = "/proc/sys"
+#: Where units are enabled, and those that have the watchdog for themselves.
+UNITS = "/etc/systemd/system"
+DAEMONS = ("watchdog.service", "wd_keepalive.service", "sbd.service")
+#: For how many seconds boot may still be loading the driver that the site has named.
+DRIVERS = 10
 #: After how many seconds without a word from us the watchdog resets the machine.
 MARGIN = 60
 #: How long an orderly reboot may take.
@@ -39,7 +45,7 @@ STRICT = {"kernel/panic": "10", "kernel/panic_on_oops": "1", "kernel/softlockup_
 def guard(saved: Mapping[str, Any]) -> Iterable[str]:
     """Watch over the kernel on trial; yields what was done. Returns when it was kept or is not the one that runs."""
     trial = saved.get("trial")
-    if not trial or trial["release"] != os.uname().release:
+    if not trial or trial.get("kept") or trial["release"] != os.uname().release:
         yield "no kernel on trial runs"
         return
     # Opened now: a machine whose disk is gone can still write to it.
@@ -54,13 +60,13 @@ def guard(saved: Mapping[str, Any]) -> Iterable[str]:
         if _undecided(trial):
             # The machine goes down, or somebody stopped us: the watchdog stays, in case that does not end well.
             raise
+    if not _undecided(trial):
         if watchdog >= 0:
+            # Closed without this it goes on and resets the machine.
             os.write(watchdog, b"V")
         for name, value in before.items():
             _set(name, value)
         yield "kept"
-        return
-    if not _undecided(trial):
         return
     reason = f"it was not kept within {trial['timeout']} s of its start, so the guard rebooted the machine"
     # The level of an error, for whoever reads the journal of this boot (sd-daemon(3)).
@@ -78,6 +84,13 @@ def guard(saved: Mapping[str, Any]) -> Iterable[str]:
 def open_watchdog() -> tuple[int, str]:
     """A handle of the watchdog, -1 for none, and what to say of it."""
     path = WATCHDOG
+    for name in DAEMONS:
+        if glob.glob(os.path.join(UNITS, "*", name)):
+            return -1, f"{path} is left to {name}, which is enabled here"
+    # The driver of a hardware watchdog, where the site has it loaded, comes a little later than we do.
+    until = uptime() + DRIVERS
+    while not os.path.exists(path) and uptime() < until:
+        time.sleep(1)
     if not os.path.exists(path):
         # The distribution loads no driver of a watchdog by itself. Reason for a command: only kmod loads modules.
         subprocess.run(["modprobe", "softdog", f"soft_margin={MARGIN}"], check=False, capture_output=True)
@@ -110,7 +123,7 @@ def _feed_until(seconds: float, watchdog: int) -> None:
 
 def _undecided(trial: Mapping[str, Any]) -> bool:
     now = _trial_ledger.read()["trial"]
-    return now is not None and now["release"] == trial["release"]
+    return now is not None and now["release"] == trial["release"] and not now.get("kept")
 
 
 def _note(reason: str) -> None:

@@ -38,20 +38,26 @@ def write(ledger: Ledger, config_dir: str = _state.CONFIG_DIR) -> None:
 
 
 def new_trial(release: str, previous: str, timeout: int) -> Trial:
-    """A trial that begins; boot is filled in when it is armed, guard by the guard when it ends the trial."""
-    return {"release": release, "previous": previous, "timeout": timeout, "boot": "", "since": 0, "guard": ""}
+    """A trial that begins.
+
+    boot is filled in when it is armed, guard by the guard when it ends the trial, kept when it is decided that the
+    kernel stays, before anything is done about it.
+    """
+    trial = {"release": release, "previous": previous, "timeout": timeout, "boot": "", "since": 0, "guard": ""}
+    return {**trial, "kept": False}
 
 
 def verdict(trial: Trial | None, running: str, boot_id: str) -> str:
     """How a trial stands.
 
     none: there is none, or it was interrupted before it was armed. armed: its kernel boots next. running: that kernel
-    runs and nobody has judged it. failed: the machine has booted since, and another kernel runs.
+    runs and nobody has judged it. kept: it is decided that it stays, and not all that follows is done. failed: the
+    machine has booted since, and another kernel runs.
     """
     if trial is None:
         return "none"
     if trial["release"] == running:
-        return "running"
+        return "kept" if trial.get("kept") else "running"
     if not trial["boot"]:
         return "none"
     return "armed" if trial["boot"] == boot_id else "failed"

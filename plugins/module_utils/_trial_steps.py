@@ -5,10 +5,18 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 import typing as t
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _operation, _trial_ledger, _unit
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _operation,
+    _transport_state,
+    _trial_checks,
+    _trial_ledger,
+    _unit,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._loader import Loader
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
 
@@ -16,6 +24,8 @@ _APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes", "--quiet", 
 #: --no-remove: what would have to go for it is somebody's. The settings of packages stay the site's.
 INSTALL = (*_APT, "-o", "Dpkg::Options::=--force-confold", "--no-install-recommends", "--no-remove", "install")
 PURGE = (*_APT, "purge")
+#: apt keeps the running and the newest kernels by itself; the way back may be neither while another one is on trial.
+APT_SETTINGS = "/etc/apt/apt.conf.d/nvmeof-mptcp-kernel-trial"
 
 Ledger = _trial_ledger.Ledger
 
@@ -44,13 +54,18 @@ def arm(
     packages: name to file of those that are not installed yet. new: which of them were not there in any version.
     """
     release, previous = trial["release"], trial["previous"]
-    _trial_ledger.write({**ledger, "trial": trial})
+    _do(loader.boot_default())
     _do(loader.keep_default(previous))
-    _do(install(list(packages.values())))
+    # Before anything is installed, for from then on a default that does not hold may be the new kernel.
+    _default_holds(loader, release, previous)
     if new:
-        ledger["installed"].setdefault(release, [])
-        ledger["installed"][release] += [name for name in new if name not in ledger["installed"][release]]
+        known = ledger["installed"].get(release, [])
+        ledger["installed"][release] = [*known, *(name for name in new if name not in known)]
     _trial_ledger.write({**ledger, "trial": trial})
+    pattern = re.sub(r"([.+])", r"\\\1", previous)
+    protected = f'APT::NeverAutoRemove {{ "^linux-.*-{pattern}(-unsigned)?$"; }};\n'
+    _do([Operation("put", path=APT_SETTINGS, value=protected, about=f"kernel {previous}")])
+    _do(install(list(packages.values())))
     if release not in loader.entries():
         raise TrialError(
             f"the packages of kernel {release} are installed, but {loader.name} has no entry for it (it has "
@@ -58,36 +73,70 @@ def arm(
         )
     # What the packages ran may have made them the default again.
     _do(loader.keep_default(previous))
+    _default_holds(loader, release, previous)
+    _trial_ledger.write({**ledger, "trial": {**trial, "boot": boot_id, "since": int(time.time())}})
+    _do(loader.boot_once(release))
+    if loader.next() != release:
+        raise TrialError(f"{loader.name} did not take kernel {release} for the next boot")
+    panics = [option.partition("=")[2] for option in loader.options(release) if option.startswith("panic=")]
+    if not panics or panics[-1] in ("", "0"):
+        _do(loader.boot_default())
+        raise TrialError(
+            f"{loader.name} would start kernel {release} {'with panic=' + panics[-1] if panics else 'without panic='}: "
+            "a machine on which it panics would stand still, so it is not booted. Let its command line end in panic=10 "
+            "(GRUB_CMDLINE_LINUX in /etc/default/grub.d, /etc/kernel/cmdline, or inside a unified kernel image)"
+        )
+
+
+def _default_holds(loader: Loader, release: str, previous: str) -> None:
     if loader.default() != previous:
         raise TrialError(
             f"{loader.name} boots {loader.default() or 'an unknown kernel'} by default and not the running {previous}, "
             f"so kernel {release} is not booted: see what sets its default"
         )
-    _trial_ledger.write({**ledger, "trial": {**trial, "boot": boot_id, "since": int(time.time())}})
-    _do(loader.boot_once(release))
-    if loader.next() != release:
-        raise TrialError(f"{loader.name} did not take kernel {release} for the next boot")
 
 
 def keep(loader: Loader, ledger: Ledger, release: str, keep_number: int, perform: bool) -> list[str]:
-    """Make a running kernel the default, let its guard go, and remove the kernels that are too many."""
+    """Make a running kernel the default, let its guard go, and remove the kernels that are too many.
+
+    A kernel stays where others that are not to go depend on one of its packages.
+    """
     kept = {**ledger, "trial": None}
     kept["proven"] = [release, *[name for name in ledger["proven"] if name != release]]
     pin = loader.keep_default(release)
+    # What somebody has removed himself is in no archive any more, and apt would not know its name.
     superfluous = _trial_ledger.superfluous(kept, release, keep_number)
-    names = [name for gone in superfluous for name in kept["installed"][gone]]
-    purge = [Operation("run", argv=(*PURGE, *names), about=", ".join(superfluous))] if names else []
+    purge = [
+        Operation("run", argv=(*PURGE, *names), about=f"kernel {gone}")
+        for gone in superfluous
+        for names in [_installed(kept["installed"][gone])]
+        if names and set(_trial_checks.removal((*PURGE, *names))) <= set(names)
+    ]
     lines = [operation.line() for operation in pin + purge]
     if kept != ledger or _unit.current(_trial_ledger.UNIT):
         lines.append(f"keep kernel {release}")
     if perform and lines:
+        # First that it is decided: a guard whose kernel is the default already would reboot it for ever.
+        if ledger["trial"]:
+            _trial_ledger.write({**ledger, "trial": {**ledger["trial"], "kept": True}})
         _do(pin)
+        _let_go()
         _trial_ledger.write(kept)
-        _unit.remove(_trial_ledger.UNIT)
         _do(purge)
-        kept["installed"] = {name: of for name, of in kept["installed"].items() if name not in superfluous}
+        there = {name: _installed(names) for name, names in kept["installed"].items()}
+        kept["installed"] = {name: names for name, names in there.items() if names}
         _trial_ledger.write(kept)
     return lines
+
+
+def _installed(names: t.Iterable[str]) -> list[str]:
+    return [name for name in names if _transport_state.installed_version(name)]
+
+
+def _let_go() -> None:
+    _unit.remove(_trial_ledger.UNIT)
+    if os.path.exists(APT_SETTINGS):
+        _do([Operation("unlink", path=APT_SETTINGS, about="apt's settings for the trial")])
 
 
 def end(loader: Loader | None, ledger: Ledger, perform: bool) -> list[str]:
@@ -98,7 +147,7 @@ def end(loader: Loader | None, ledger: Ledger, perform: bool) -> list[str]:
     if perform:
         _do(back)
         _trial_ledger.write({**ledger, "trial": None})
-        _unit.remove(_trial_ledger.UNIT)
+        _let_go()
     return [*[operation.line() for operation in back], "end the trial"]
 
 

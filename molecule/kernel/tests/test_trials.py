@@ -161,8 +161,8 @@ def test_a_machine_that_stands_still_gets_its_power_cycled(trial: Trial, panics:
     monitor = f"import sys; sys.path.insert(0, {str(ROOT / 'collections')!r}); from pathlib import Path; "
     monitor += "from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_process import Monitor; "
     monitor += f"Monitor(Path({str(LAB_DIR / trial.name)!r})).execute('system_reset')"
-    # As if it had no timeout: the kernel stands where it panicked.
-    still, options = "/etc/default/grub.d/zz-still.cfg", 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX panic=0"'
+    # As good as no timeout, which would be refused: the kernel stands where it panicked.
+    still, options = "/etc/default/grub.d/zz-still.cfg", 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX panic=86400"'
     trial.machine.check_output(f"mkdir -p $(dirname {still}) && echo '{options}' > {still}")
     times = {"nvme_kernel_boot_timeout": 120, "nvme_kernel_trial_timeout": 30}
     try:

@@ -65,6 +65,7 @@ def trial(verdict: str) -> dict[str, Any]:
         ({"release": NEW}, trial("armed"), True, True),
         # Judged first, whatever is asked for now.
         ({"release": NEW}, trial("failed"), True, False),
+        ({"release": NEW}, {**trial("kept"), "kernel_release": NEW}, True, False),
         (None, trial("failed"), True, False),
         (None, {**trial("running"), "kernel_release": NEW}, True, False),
     ],
@@ -111,6 +112,16 @@ def test_a_kernel_for_which_no_modules_can_be_made_is_refused_before_it_boots() 
     assert reasons(role(wanted, nvme_kernel_reboot=True, nvme_kernel_method="package")) == []
 
 
+def test_a_machine_that_has_the_transport_stays_when_the_archive_is_ahead_of_the_patch() -> None:
+    wanted, has_it = {"release": "7.9.1+deb14-amd64", "obstacles": ["it is of series 7.9"]}, {"present": True}
+    found = role(wanted, has_it, nvme_kernel_package="linux-image-amd64")
+    assert value(found, "nvme_kernel_other") is False
+    assert value(role(wanted, nvme_kernel_package="linux-image-amd64"), "nvme_kernel_other") is True
+    # That one is asked for by its name.
+    assert value(role(wanted, has_it, nvme_kernel_package="linux-image-7.9.1+deb14-amd64"), "nvme_kernel_other") is True
+    assert value(role({**wanted, "obstacles": []}, has_it), "nvme_kernel_other") is True
+
+
 def test_modules_are_refused_where_only_signed_ones_are_loaded() -> None:
     locked = {"signed_only": True}
     [refused] = reasons(role({"release": NEW}, locked, nvme_kernel_reboot=True))
@@ -123,6 +134,17 @@ def test_modules_in_use_are_not_swapped() -> None:
     assert "in use by port 1: disconnect" in refused
     assert "nvme_kernel_drain_timeout" in refused
     assert "nvme_kernel_reboot: true" in refused
+
+
+@pytest.mark.parametrize(("offers", "obstacles", "refused"), [(True, [], 0), (False, [], 0), (False, ["series"], 1)])
+def test_a_reboot_that_loads_modules_does_not_end_in_a_kernel_without_any(
+    offers: bool, obstacles: list[str], refused: int
+) -> None:
+    following = {"next": {"release": NEW, "offers": offers, "obstacles": obstacles}}
+    found = reasons(role(machine={**IN_USE, **following}, nvme_kernel_reboot=True))
+    assert len(found) == refused
+    assert all(f"kernel {NEW} (series)" in reason for reason in found)
+    assert reasons(role(machine=following, nvme_kernel_reboot=True)) == []
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,15 @@ def test_the_default_is_named_before_the_menu_asks_for_the_name(tmp_path: Path, 
     assert "GRUB_DEFAULT=saved" in lines[1]
     assert lines[2:] == ["update-grub"]
     (tmp_path / "etc/default/grub.d").mkdir(parents=True)
-    (tmp_path / "etc/default/grub.d/nvmeof-mptcp.cfg").write_text(grub.keep_default(OLD)[1].value)
+    (tmp_path / "etc/default/grub.d/zz-nvmeof-mptcp.cfg").write_text(grub.keep_default(OLD)[1].value)
     assert write(tmp_path, menu(NEW, OLD), saved_entry=name(OLD)).keep_default(OLD) == []
+    # Interrupted before the menu was made.
+    [again] = write(tmp_path, menu(NEW, OLD, default="0"), saved_entry=name(OLD)).keep_default(OLD)
+    assert again.line() == "update-grub"
+
+
+def test_the_command_line_of_a_kernel_is_that_of_its_own_entry(grub: Grub) -> None:
+    assert grub.options(OLD) == [f"root=UUID={ROOT}", "ro", "quiet"]
 
 
 def test_one_boot(tmp_path: Path, grub: Grub) -> None:

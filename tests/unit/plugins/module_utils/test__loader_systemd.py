@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _efi, _loader
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._loader_systemd import SystemdBoot, with_option
 
+MINE = "1" * 32
 OLD, NEW = "7.2.12+deb13-cloud-amd64", "7.3.4+deb13-cloud-amd64"
 
 
@@ -26,7 +27,11 @@ def boot(tmp_path: Path) -> SystemdBoot:
         {"id": f"lab-{release}.conf", "version": release, "isDefault": release == NEW, "path": str(tmp_path / release)}
         for release in (NEW, OLD)
     ]
-    for entry in entries:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/machine-id").write_text(f"{MINE}\n")
+    entries[0]["machineId"], entries[0]["options"] = MINE, "root=LABEL=root ro panic=10"
+    entries.insert(0, {"id": f"a-{OLD}.conf", "version": OLD, "machineId": MINE.replace("1", "2"), "path": "/a.conf"})
+    for entry in entries[1:]:
         entry["path"] = f"{entry['path']}.conf"
         Path(str(entry["path"])).write_text("title Debian\noptions root=LABEL=root ro\nlinux /lab/linux\n")
     entries.append({"id": "auto-reboot-to-firmware-setup", "isDefault": False})
@@ -45,6 +50,8 @@ def test_the_default_and_the_next_boot_are_variables(tmp_path: Path, boot: Syste
     assert boot.keep_default(OLD) == []
     variable(tmp_path, "LoaderEntryOneShot", f"lab-{NEW}.conf")
     assert boot.next() == NEW
+    # bootctl calls the one default that boots next.
+    assert boot.default() == OLD
     assert [operation.line() for operation in boot.boot_default()] == ["bootctl set-oneshot ''"]
 
 
@@ -55,6 +62,20 @@ def test_a_kernel_that_is_booted_once_reboots_when_it_panics(tmp_path: Path, boo
     Path(put.path).write_text(put.value)
     variable(tmp_path, "LoaderEntryOneShot", f"lab-{NEW}.conf")
     assert boot.boot_once(NEW) == []
+
+
+def test_the_command_line_of_a_kernel(boot: SystemdBoot) -> None:
+    assert boot.options(NEW) == ["root=LABEL=root", "ro", "panic=10"]
+    assert boot.options(OLD) == []
+
+
+@pytest.mark.parametrize("name", [f"{OLD}.efi", f"{MINE}-{OLD}.efi", f"debian-{OLD}+3-1.efi"])
+def test_a_unified_kernel_image_is_known_by_its_name(tmp_path: Path, boot: SystemdBoot, name: str) -> None:
+    for release in (OLD, OLD.removeprefix("7."), NEW):
+        (tmp_path / "usr/lib/modules" / release).mkdir(parents=True)
+    listed = [{"id": name, "version": "13 (trixie)", "path": f"/efi/EFI/Linux/{name}"}]
+    found = SystemdBoot(str(tmp_path), lambda question: json.dumps(listed))
+    assert found.entries() == {OLD: name}
 
 
 def test_an_option_for_an_entry_that_has_none() -> None:

@@ -86,6 +86,9 @@ def test_secure_boot_takes_signed_kernels_only(root: Path) -> None:
     assert "Secure Boot is on" in refused
     assert "sign it" in refused
     assert _trial_checks.packages(NEW, [DEB], Image(NEW, MIB, signed=True), "amd64", str(root)) == []
+    # Nor one that is installed already.
+    [refused] = _trial_checks.packages(OLD, [], None, "amd64", str(root))
+    assert "Secure Boot is on" in refused
 
 
 def space(free: dict[str, tuple[int, int]]) -> list[str]:

@@ -51,6 +51,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
     monkeypatch.setattr(_trial_guard, "WATCHDOG", str(tmp_path / "watchdog"))
     monkeypatch.setattr(_trial_guard, "TRIGGER", str(tmp_path / "trigger"))
     monkeypatch.setattr(_trial_guard, "SYSCTLS", str(tmp_path))
+    monkeypatch.setattr(_trial_guard, "UNITS", str(tmp_path))
     monkeypatch.setattr(_trial_guard, "uptime", lambda: found.clock)
     monkeypatch.setattr(_trial_guard.time, "sleep", found.sleep)
     # The child that asks for the reboot is the one that goes on here, unless a test says otherwise.
@@ -108,9 +109,15 @@ def test_a_kernel_that_is_kept_meanwhile_stays(machine: Machine) -> None:
 
 
 def test_a_kernel_that_was_kept_by_a_play_that_died_then_is_not_left(machine: Machine) -> None:
-    machine.happens[50.0] = lambda: _trial_ledger.write({"trial": None, "proven": [RUNNING], "installed": {}})
-    machine.guard(timeout=100)
+    trial = {**_trial_ledger.new_trial(RUNNING, "old", 100), "kept": True}
+    machine.happens[50.0] = lambda: _trial_ledger.write({"trial": trial, "proven": [], "installed": {}})
+    assert machine.guard(timeout=100)[-1] == "kept"
     assert machine.read("trigger") == ""
+    # Otherwise it would reset the machine a minute later.
+    assert machine.read("watchdog").endswith("\0V")
+    assert machine.read("kernel/panic_on_oops").startswith("0")
+    # Nor in any boot of it that follows.
+    assert list(_trial_guard.guard(_trial_ledger.read())) == ["no kernel on trial runs"]
 
 
 def test_stopping_the_guard_leaves_the_watchdog_ticking(machine: Machine) -> None:
@@ -132,3 +139,22 @@ def test_a_watchdog_that_somebody_else_feeds_is_left_to_him(machine: Machine, mo
     handle, said = _trial_guard.open_watchdog()
     assert handle == -1
     assert "is in use" in said
+
+
+def test_a_watchdog_that_a_daemon_will_want_is_left_to_it(machine: Machine) -> None:
+    (machine.folder / "multi-user.target.wants").mkdir()
+    (machine.folder / "multi-user.target.wants/sbd.service").touch()
+    handle, said = _trial_guard.open_watchdog()
+    assert handle == -1
+    assert "is left to sbd.service" in said
+
+
+def test_a_driver_that_boot_loads_a_little_later_is_waited_for(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_trial_guard.subprocess, "run", lambda *argv, **more: pytest.fail("softdog is loaded"))
+    (machine.folder / "watchdog").unlink()
+    machine.happens[16.0] = (machine.folder / "watchdog").touch
+    handle, _ = _trial_guard.open_watchdog()
+    assert handle >= 0
+    os.close(handle)

@@ -30,6 +30,9 @@ def trial(boot: str) -> dict[str, Any]:
         (trial("1"), OLD, "3", "failed"),
         # Somebody booted it by hand before it was armed: it has to be judged all the same.
         (trial(""), NEW, "2", "running"),
+        # It is decided, and what follows from that was interrupted.
+        ({**trial("1"), "kept": True}, NEW, "2", "kept"),
+        ({**trial("1"), "kept": True}, OLD, "3", "failed"),
     ],
 )
 def test_what_runs_says_how_a_trial_went(found: Any, running: str, boot_id: str, expected: str) -> None:

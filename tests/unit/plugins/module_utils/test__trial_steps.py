@@ -4,10 +4,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _operation, _trial_ledger, _trial_steps, _unit
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _operation,
+    _transport_state,
+    _trial_checks,
+    _trial_ledger,
+    _trial_steps,
+    _unit,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._trial_steps import TrialError
 
@@ -27,12 +35,16 @@ class Machine:
         self.installed, self.pinned, self.once = {OLD}, "", ""
         self.ledger: dict[str, Any] = {"trial": None, "proven": [], "installed": {}}
         self.guarded, self.left = True, -1
+        self.command_line = ["ro", "panic=10"]
 
     def entries(self) -> dict[str, str]:
         return {release: release for release in self.installed}
 
     def default(self) -> str:
         return self.pinned or max(self.installed)
+
+    def options(self, release: str) -> list[str]:
+        return self.command_line
 
     def next(self) -> str:
         return self.once
@@ -60,6 +72,12 @@ class Machine:
 
     def do(self, operation: Operation) -> None:
         self.step()
+        if operation.verb == "put":
+            Path(operation.path).write_text(operation.value)
+            return
+        if operation.verb == "unlink":
+            Path(operation.path).unlink()
+            return
         verb, release = operation.argv[0], operation.argv[-1]
         if verb == "pin":
             self.pinned = release
@@ -79,6 +97,11 @@ class Machine:
         self.guarded = False
         return True
 
+    def undecided(self) -> bool:
+        """Whether the guard would reboot it."""
+        trial = self.ledger["trial"]
+        return self.guarded and bool(trial) and not trial["kept"]
+
     def boot(self) -> str:
         """The kernel that comes up."""
         release, self.once = self.once or self.default(), ""
@@ -86,8 +109,11 @@ class Machine:
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine]:
     found = Machine()
+    monkeypatch.setattr(_trial_steps, "APT_SETTINGS", str(tmp_path / "apt"))
+    monkeypatch.setattr(_transport_state, "installed_version", lambda name: "1" if name in found.installed else "")
+    monkeypatch.setattr(_trial_checks, "removal", lambda command: list(command[len(_trial_steps.PURGE) :]))
     monkeypatch.setattr(_operation.apply, "__defaults__", (found.do,))
     monkeypatch.setattr(_trial_ledger, "write", found.write)
     monkeypatch.setattr(_unit, "current", lambda name: "[Unit]" if found.guarded else "")
@@ -135,11 +161,45 @@ def test_packages_without_an_entry_in_the_menu(machine: Machine, monkeypatch: py
     assert machine.boot() == OLD
 
 
-def test_a_default_that_does_not_hold_is_refused(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "default", lambda: NEW)
+def test_a_default_that_does_not_hold_is_refused_before_anything_is_installed(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "default", lambda: max(machine.installed))
+    machine.installed.add("7.2.99")
+    with pytest.raises(TrialError, match=r"boots 7[.]2[.]99 by default"):
+        arm(machine)
+    assert (machine.once, NEW in machine.installed) == ("", False)
+
+
+def test_a_default_that_the_new_kernel_takes_is_refused(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "default", lambda: max(machine.installed))
     with pytest.raises(TrialError, match=f"boots {NEW} by default"):
         arm(machine)
     assert machine.once == ""
+
+
+@pytest.mark.parametrize("options", [[], ["panic=0"], ["panic=10", "panic=0"], ["panic="]])
+def test_a_kernel_that_would_stand_still_when_it_panics_is_not_booted(machine: Machine, options: list[str]) -> None:
+    machine.command_line = options
+    with pytest.raises(TrialError, match=r"panic=.*/etc/default/grub\.d"):
+        arm(machine)
+    assert machine.boot() == OLD
+
+
+def test_another_kernel_that_was_armed_before_does_not_boot(machine: Machine) -> None:
+    arm(machine)
+    machine.once, machine.left = "7.9", 1
+    with pytest.raises(Killed):
+        arm(machine)
+    assert machine.boot() == OLD
+
+
+def test_the_way_back_is_not_removed_by_apt_while_a_kernel_is_on_trial(machine: Machine, tmp_path: Path) -> None:
+    arm(machine)
+    assert (tmp_path / "apt").read_text() == 'APT::NeverAutoRemove { "^linux-.*-7\\.2\\.12(-unsigned)?$"; };\n'
+    machine.boot()
+    _trial_steps.keep(machine, machine.ledger, NEW, 2, perform=True)
+    assert not (tmp_path / "apt").exists()
 
 
 @pytest.mark.parametrize("left", [-1, *range(6)])
@@ -150,6 +210,8 @@ def test_a_kernel_that_was_proven_is_the_default_before_its_guard_goes(machine: 
     try:
         _trial_steps.keep(machine, machine.ledger, NEW, 2, perform=True)
     except Killed:
+        # The guard would reboot it for ever.
+        assert not (machine.undecided() and machine.default() == NEW)
         assert machine.guarded or machine.default() == NEW
         machine.left = -1
         _trial_steps.keep(machine, machine.ledger, NEW, 2, perform=True)
@@ -170,6 +232,23 @@ def test_kernels_that_are_too_many_go_with_their_packages(machine: Machine) -> N
     _trial_steps.keep(machine, machine.ledger, NEW, 2, perform=True)
     assert machine.installed == {OLD, "7.2", NEW}
     assert set(machine.ledger["installed"]) == {"7.2", NEW}
+
+
+@pytest.mark.parametrize(
+    ("installed", "along", "gone"), [(set(), [], {"7.1"}), ({"7.1"}, ["linux-image-amd64"], set())]
+)
+def test_a_kernel_is_removed_by_name_where_it_is_there_and_alone(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, installed: set[str], along: list[str], gone: set[str]
+) -> None:
+    monkeypatch.setattr(_trial_checks, "removal", lambda command: ["7.1", *along])
+    machine.ledger["installed"] = {"7.1": ["7.1"], "7.2": ["7.2"]}
+    machine.installed |= {"7.2", *installed}
+    arm(machine)
+    machine.boot()
+    lines = _trial_steps.keep(machine, machine.ledger, NEW, 2, perform=True)
+    assert not any("purge" in line for line in lines)
+    assert machine.installed == {OLD, "7.2", NEW, *installed}
+    assert set(machine.ledger["installed"]) == {"7.1", "7.2", NEW} - gone
 
 
 def test_a_trial_that_ends_is_forgotten_and_what_it_installed_is_not_booted(machine: Machine) -> None:
