@@ -73,7 +73,7 @@ def fetch(cache: pathlib.Path, commit: Commit) -> pathlib.Path:
 
 
 def verify(repository: pathlib.Path, commit: Commit, keys: str) -> None:
-    """Raises BuildError unless the ref is a tag with a good signature by one of the public keys."""
+    """Raises BuildError unless the ref is a tag that one of the keys signed, under that name and for that commit."""
     if not commit.tag:
         named = commit.ref or commit.commit
         raise BuildError(f"{named} of {shown(commit.url)} is no signed tag: name one, or pin the commit instead")
@@ -86,6 +86,7 @@ def verify(repository: pathlib.Path, commit: Commit, keys: str) -> None:
             raise BuildError(
                 f"{commit.ref} of {shown(commit.url)} has no good signature by one of the given keys: {error}"
             ) from None
+    _check_tag(repository, commit)
 
 
 def export(repository: pathlib.Path, commit: str, folder: pathlib.Path) -> None:
@@ -106,6 +107,28 @@ def shown(url: str) -> str:
     """The URL without a password in it."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if parts.scheme else url
+
+
+def _check_tag(repository: pathlib.Path, commit: Commit) -> None:
+    """Raises BuildError unless the tag itself says what the server says of it; only the tag's own words are signed."""
+    named = f"{commit.ref} of {shown(commit.url)}"
+    try:
+        signed = _git("rev-parse", "--verify", "--quiet", commit.tag + "^{commit}", repository=repository).strip()
+    except BuildError:
+        signed = "what is no commit"
+    if signed != commit.commit:
+        raise BuildError(
+            f"{named} is commit {commit.commit}, as its server says, but was signed for {signed}: do not trust that "
+            "server before you know why, and name another one"
+        )
+    header = _git("cat-file", "tag", commit.tag, repository=repository).partition("\n\n")[0]
+    names = [line[len("tag ") :] for line in header.splitlines() if line.startswith("tag ")]
+    wanted = commit.ref[len("refs/tags/") :] if commit.ref.startswith("refs/tags/") else commit.ref
+    if names != [wanted]:
+        raise BuildError(
+            f"{named} is a tag that was signed as {', '.join(map(repr, names))}, not as {wanted!r}: another version "
+            "may be passed off as this one; name the tag as it was signed if that is the one that you want"
+        )
 
 
 def _look_up(url: str, ref: str) -> Commit:

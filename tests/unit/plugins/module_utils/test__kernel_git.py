@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pathlib
 import subprocess
+from dataclasses import replace
 
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _kernel_git
@@ -140,3 +141,41 @@ def test_only_a_tag_that_one_of_the_keys_signed_is_taken(
     branch = _kernel_git.resolve(str(repository), "main", "")
     with pytest.raises(BuildError, match=r"is no signed tag: name one, or pin the commit"):
         _kernel_git.verify(bare, branch, public(keys["ours"]))
+
+
+@pytest.fixture
+def signed(repository: pathlib.Path, keys: dict[str, pathlib.Path]) -> pathlib.Path:
+    """The same with two signed tags: v2 of the second commit, and nested of v2."""
+    for name, what in (("v2", "main"), ("nested", "refs/tags/v2")):
+        git(repository, "tag", "--local-user=a@example.org", "--message=two", name, what, GNUPGHOME=str(keys["ours"]))
+    return repository
+
+
+def test_a_signed_tag_of_a_signed_tag_stands_for_its_commit(
+    tmp_path: pathlib.Path, signed: pathlib.Path, keys: dict[str, pathlib.Path]
+) -> None:
+    found = _kernel_git.resolve(str(signed), "nested", "")
+    assert found.commit == git(signed, "rev-parse", "main")
+    _kernel_git.verify(_kernel_git.fetch(tmp_path, found), found, public(keys["ours"]))
+
+
+def test_a_commit_that_a_server_passes_off_as_the_signed_one_is_refused(
+    tmp_path: pathlib.Path, signed: pathlib.Path, keys: dict[str, pathlib.Path]
+) -> None:
+    found = _kernel_git.resolve(str(signed), "v2", "")
+    bare = _kernel_git.fetch(tmp_path, found)
+    other = git(signed, "rev-parse", "v1^{commit}")
+    lied = replace(found, url="https://me:secret@example.org/linux.git", commit=other)
+    said = rf"refs/tags/v2 of https://example.org/linux.git is commit {other}, .* was signed for {found.commit}: "
+    with pytest.raises(BuildError, match=said):
+        _kernel_git.verify(bare, lied, public(keys["ours"]))
+
+
+def test_a_signed_tag_that_is_served_under_another_name_is_refused(
+    tmp_path: pathlib.Path, signed: pathlib.Path, keys: dict[str, pathlib.Path]
+) -> None:
+    git(signed, "update-ref", "refs/tags/v3", git(signed, "rev-parse", "refs/tags/v2"))
+    found = _kernel_git.resolve(str(signed), "v3", "")
+    bare = _kernel_git.fetch(tmp_path, found)
+    with pytest.raises(BuildError, match=r"refs/tags/v3 of .*linux is a tag that was signed as 'v2', not as 'v3': "):
+        _kernel_git.verify(bare, found, public(keys["ours"]))
