@@ -14,8 +14,9 @@ from dataclasses import dataclass
 # The series whose packaged source the patch applies to without fuzz. MPTCP sockets have .read_sock since 7.0.
 SERIES = ("7.2", "7.3")
 
-# Debian's names of kernel releases: 7.2.12+deb13-cloud-amd64, 7.2.12+deb14-amd64.
-_RELEASE = re.compile(r"(?P<series>\d+\.\d+)\.\d+\+deb\d+(-(?P<flavour>[a-z]+))?-(?P<architecture>[a-z0-9]+)")
+# Debian's names of kernel releases: 7.2.12+deb13-cloud-amd64, 7.2.12+deb14-amd64; of a second upload
+# 7.2.12+deb13+1-amd64.
+_RELEASE = re.compile(r"(?P<series>\d+\.\d+)\.\d+\+deb\d+(\+\d+)?(-(?P<flavour>[a-z]+))?-(?P<architecture>[a-z0-9]+)")
 
 REMEDY = (
     "write nvme_kernel_package: linux-image-amd64 (or linux-image-cloud-amd64) and nvme_kernel_reboot: true to have "

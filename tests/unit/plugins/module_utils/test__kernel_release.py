@@ -23,6 +23,8 @@ UNLOCKED = "[none] integrity confidentiality"
         ("7.3.4+deb13-amd64", "7.3", "", "linux-source-7.3"),
         ("7.2.13+deb14-rt-amd64", "7.2", "rt", "linux-source-7.2"),
         ("6.12.48+deb13-amd64", "6.12", "", "linux-source-6.12"),
+        ("7.3.4+deb13+1-amd64", "7.3", "", "linux-source-7.3"),
+        ("6.12.74+deb13+1-cloud-amd64", "6.12", "cloud", "linux-source-6.12"),
     ],
 )
 def test_a_release_names_its_packages(name: str, series: str, flavour: str, source: str) -> None:
@@ -33,7 +35,9 @@ def test_a_release_names_its_packages(name: str, series: str, flavour: str, sour
     assert release.image == f"linux-image-{name}"
 
 
-@pytest.mark.parametrize("name", ["6.12.0", "7.2.12-custom", "6.8.0-45-generic", "5.14.0-503.el9.x86_64", ""])
+@pytest.mark.parametrize(
+    "name", ["6.12.0", "7.2.12-custom", "6.8.0-45-generic", "5.14.0-503.el9.x86_64", "7.3.4+deb13+-amd64", ""]
+)
 def test_a_kernel_that_is_not_debians_has_no_parts(name: str) -> None:
     assert parse_release(name) is None
 
@@ -41,6 +45,7 @@ def test_a_kernel_that_is_not_debians_has_no_parts(name: str) -> None:
 def test_a_supported_kernel_has_no_obstacle() -> None:
     for series in SERIES:
         assert obstacles(f"{series}.4+deb13-amd64", f"{series}.4-1~bpo13+1", False) == []
+        assert obstacles(f"{series}.4+deb13+1-amd64", f"{series}.4-2~bpo13+1", False) == []
 
 
 @pytest.mark.parametrize(

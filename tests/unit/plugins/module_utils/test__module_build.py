@@ -55,6 +55,14 @@ def test_the_package_is_named_for_the_kernel_and_found_by_its_content(tmp_path: 
     assert package.folder not in [other.folder for other in others]
 
 
+def test_the_modules_of_a_second_upload_are_packed_for_it(tmp_path: pathlib.Path) -> None:
+    release = parse_release("7.3.4+deb13+1-amd64")
+    assert release is not None
+    package = _module_package.describe(tmp_path, release, "7.3.4-2~bpo13+1", "a patch")
+    assert package.name == "nvme-mptcp-modules-7.3.4+deb13+1-amd64"
+    assert package.path.name == f"nvme-mptcp-modules-7.3.4+deb13+1-amd64_{package.version}_amd64.deb"
+
+
 def test_a_package_in_the_cache_is_not_built_again(tmp_path: pathlib.Path, release: Release) -> None:
     package = _module_package.describe(tmp_path, release, VERSION, "a patch")
     package.folder.mkdir(parents=True)
