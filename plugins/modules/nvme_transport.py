@@ -52,6 +52,7 @@ plan:
   elements: str
 """
 
+import typing as t
 from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
@@ -59,20 +60,20 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _module_files,
     _module_swap,
     _operation,
+    _state,
     _transport_state,
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport_probe import ProbeError
 
 
-def refuse_while_in_use(module: AnsibleModule, modules: list[_module_files.Module]) -> None:
-    """Fail, naming the objects, when a module that has to go is used."""
+def in_use(modules: list[_module_files.Module]) -> str:
+    """Which modules have to go, and the objects that use them; empty when nothing does."""
     going = [found for found in modules if found.stale]
     uses = sorted({use for found in _module_swap.holders(going, _module_files.users).values() for use in found})
-    if uses:
-        module.fail_json(
-            msg=f"another build of {', '.join(found.name for found in going)} than the one on disk is loaded and in "
-            f"use by {', '.join(uses)}: disconnect or remove these first, or reboot the machine"
-        )
+    if not uses:
+        return ""
+    names = ", ".join(found.name for found in going)
+    return f"another build of {names} than the one on disk is loaded and in use by {', '.join(uses)}"
 
 
 def prove(module: AnsibleModule) -> None:
@@ -101,6 +102,42 @@ def read_all() -> list[_module_files.Module]:
     return [_module_files.read(name) for name in _module_files.MODULES]
 
 
+def bring(module: AnsibleModule) -> dict[str, t.Any]:
+    """Install, load and prove the modules; the module's result."""
+    package, version = module.params["package"], module.params["version"]
+    found, before = read_all(), _transport_state.installed_version(package)
+    install = []
+    expected = found
+    if before != version:
+        install = [_operation.Operation("run", argv=("dpkg", "--install", module.params["src"]), about=package)]
+        # What is loaded now will be another build than the one that the package puts on disk.
+        expected = [replace(each, on_disk=version) if each.on_disk != "builtin" else each for each in found]
+    reason = in_use(expected)
+    if reason:
+        module.fail_json(msg=f"{reason}: disconnect or remove these first, or reboot the machine")
+    plan = install + _module_swap.plan(expected)
+    if not module.check_mode:
+        carry_out(module, install)
+        installed = read_all()
+        # That took its time, and rmmod would disconnect without asking what has connected meanwhile.
+        reason = in_use(installed)
+        if reason:
+            module.fail_json(
+                msg=f"{package} {version} is installed, but {reason}, which came meanwhile: the next run after these "
+                "are disconnected or removed loads it, or a reboot does"
+            )
+        carry_out(module, _module_swap.plan(installed))
+        prove(module)
+    return {
+        "changed": bool(plan),
+        "plan": [operation.line() for operation in plan],
+        "diff": {
+            "before": f"{package} {before}\n" + "".join(f"{each.name} {each.loaded}\n" for each in found),
+            "after": f"{package} {version}\n" + "".join(f"{each.name} {each.on_disk}\n" for each in expected),
+        },
+    }
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -110,28 +147,12 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    package, version = module.params["package"], module.params["version"]
-    found, before = read_all(), _transport_state.installed_version(package)
-    install = []
-    expected = found
-    if before != version:
-        install = [_operation.Operation("run", argv=("dpkg", "--install", module.params["src"]), about=package)]
-        # What is loaded now will be another build than the one that the package puts on disk.
-        expected = [replace(each, on_disk=version) if each.on_disk != "builtin" else each for each in found]
-    refuse_while_in_use(module, expected)
-    plan = install + _module_swap.plan(expected)
-    if not module.check_mode:
-        carry_out(module, install)
-        carry_out(module, _module_swap.plan(read_all()))
-        prove(module)
-    module.exit_json(
-        changed=bool(plan),
-        plan=[operation.line() for operation in plan],
-        diff={
-            "before": f"{package} {before}\n" + "".join(f"{each.name} {each.loaded}\n" for each in found),
-            "after": f"{package} {version}\n" + "".join(f"{each.name} {each.on_disk}\n" for each in expected),
-        },
-    )
+    try:
+        with _state.lock():
+            result = bring(module)
+    except (_state.Busy, OSError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,119 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Iterator
+
+import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _module_swap,
+    _operation,
+    _state,
+    _transport_state,
+)
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._module_files import MODULES, Module
+from ansible_collections.nvmeof.mptcp.plugins.modules import nvme_transport
+
+PACKAGE = "nvme-mptcp-modules-7.2.12+deb13-amd64"
+INSTALL = "dpkg --install /var/cache/modules.deb"
+
+
+class Failed(Exception):
+    pass
+
+
+class Machine:
+    """A machine with the distribution's modules loaded, and what is done to it."""
+
+    def __init__(self, check_mode: bool = False) -> None:
+        self.params = {"package": PACKAGE, "version": "2", "src": "/var/cache/modules.deb"}
+        self.check_mode = check_mode
+        self.installed = "1"
+        self.done: list[str] = []
+        self.result: dict[str, Any] = {}
+        self.holders: list[str] = []
+        # What connects while the package is installed.
+        self.meanwhile: list[str] = []
+        self.locked = False
+
+    def fail_json(self, msg: str) -> None:
+        raise Failed(msg)
+
+    def exit_json(self, **result: Any) -> None:
+        self.result = result
+
+    def read_all(self) -> list[Module]:
+        loaded = "2" if "modprobe" in " ".join(self.done) else "1"
+        return [Module(name, f"/{name}.ko", loaded, self.installed, (), "") for name in MODULES]
+
+    def perform(self, plan: list[_operation.Operation], explain: object) -> None:
+        assert self.locked
+        for operation in plan:
+            self.done.append(operation.line())
+            if operation.argv[0] == "dpkg":
+                self.installed = "2"
+                self.holders = self.meanwhile
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        self.locked = True
+        yield
+        self.locked = False
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    made = Machine()
+    monkeypatch.setattr(nvme_transport, "AnsibleModule", lambda **specification: made)
+    monkeypatch.setattr(nvme_transport, "read_all", made.read_all)
+    monkeypatch.setattr(nvme_transport, "prove", lambda module: None)
+    monkeypatch.setattr(_operation, "apply", made.perform)
+    monkeypatch.setattr(_state, "lock", made.lock)
+    monkeypatch.setattr(_transport_state, "installed_version", lambda package: made.installed)
+    monkeypatch.setattr(_module_swap, "holders", lambda modules, users: {"nvme-tcp": made.holders})
+    return made
+
+
+def test_modules_are_installed_and_swapped(machine: Machine) -> None:
+    nvme_transport.main()
+    assert machine.done[0] == INSTALL
+    assert "rmmod nvme-tcp" in machine.done
+    assert machine.result["plan"] == machine.done
+    assert not machine.locked
+
+
+def test_check_mode_does_nothing_and_tells_the_same(machine: Machine) -> None:
+    machine.check_mode = True
+    nvme_transport.main()
+    planned = machine.result["plan"]
+    assert machine.done == []
+    machine.check_mode = False
+    nvme_transport.main()
+    assert machine.done == planned
+
+
+def test_nothing_is_installed_while_modules_are_in_use(machine: Machine) -> None:
+    machine.holders = ["controller nvme1 (tcp, nqn.a)"]
+    with pytest.raises(Failed, match=r"in use by controller nvme1 \(tcp, nqn.a\): disconnect or remove these first"):
+        nvme_transport.main()
+    assert machine.done == []
+
+
+def test_a_controller_that_connects_during_the_installation_keeps_its_module(machine: Machine) -> None:
+    machine.meanwhile = ["controller nvme1 (tcp, nqn.a)"]
+    said = r"-amd64 2 is installed, but .* in use by controller nvme1 \(tcp, nqn.a\), .*: the next run .* or a reboot"
+    with pytest.raises(Failed, match=said):
+        nvme_transport.main()
+    assert machine.done == [INSTALL]
+
+
+def test_another_run_is_waited_for_and_named(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy() -> None:
+        raise _state.Busy("process 7 holds this lock")
+
+    monkeypatch.setattr(_state, "lock", busy)
+    with pytest.raises(Failed, match="process 7 holds this lock"):
+        nvme_transport.main()
+    assert machine.done == []
