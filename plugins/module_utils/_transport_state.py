@@ -92,6 +92,13 @@ def installed_version(package: str) -> str:
     return version if status == "installed" else ""
 
 
+def is_automatic(package: str) -> bool:
+    """Whether apt installed a package because another one needs it, and removes it when none does any longer."""
+    # Reason for a command: apt's marks have no other stable reader.
+    result = subprocess.run(["apt-mark", "showauto", package], capture_output=True, text=True)
+    return result.stdout.strip() == package
+
+
 def _read(path: str) -> str:
     if not os.path.exists(path):
         return ""

@@ -52,6 +52,7 @@ plan:
   elements: str
 """
 
+import os
 import typing as t
 from dataclasses import replace
 
@@ -102,6 +103,14 @@ def read_all() -> list[_module_files.Module]:
     return [_module_files.read(name) for name in _module_files.MODULES]
 
 
+def installation(package: str, source: str) -> list[_operation.Operation]:
+    commands = [("dpkg", "--install", source)]
+    # Installed by name, the modules would keep a kernel that apt otherwise removes once it is old, until /boot is full.
+    if _transport_state.is_automatic("linux-image-" + os.uname().release):
+        commands.append(("apt-mark", "auto", package))
+    return [_operation.Operation("run", argv=command, about=package) for command in commands]
+
+
 def bring(module: AnsibleModule) -> dict[str, t.Any]:
     """Install, load and prove the modules; the module's result."""
     package, version = module.params["package"], module.params["version"]
@@ -109,7 +118,7 @@ def bring(module: AnsibleModule) -> dict[str, t.Any]:
     install = []
     expected = found
     if before != version:
-        install = [_operation.Operation("run", argv=("dpkg", "--install", module.params["src"]), about=package)]
+        install = installation(package, module.params["src"])
         # What is loaded now will be another build than the one that the package puts on disk.
         expected = [replace(each, on_disk=version) if each.on_disk != "builtin" else each for each in found]
     reason = in_use(expected)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import Any, Iterator
 
 import pytest
@@ -37,6 +38,8 @@ class Machine:
         # What connects while the package is installed.
         self.meanwhile: list[str] = []
         self.locked = False
+        # What apt installed without being asked for it by name.
+        self.automatic: list[str] = []
 
     def fail_json(self, msg: str) -> None:
         raise Failed(msg)
@@ -72,6 +75,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(_operation, "apply", made.perform)
     monkeypatch.setattr(_state, "lock", made.lock)
     monkeypatch.setattr(_transport_state, "installed_version", lambda package: made.installed)
+    monkeypatch.setattr(_transport_state, "is_automatic", lambda package: package in made.automatic)
     monkeypatch.setattr(_module_swap, "holders", lambda modules, users: {"nvme-tcp": made.holders})
     return made
 
@@ -82,6 +86,15 @@ def test_modules_are_installed_and_swapped(machine: Machine) -> None:
     assert "rmmod nvme-tcp" in machine.done
     assert machine.result["plan"] == machine.done
     assert not machine.locked
+
+
+def test_modules_go_with_a_kernel_that_apt_may_remove_and_stay_with_one_that_was_asked_for(machine: Machine) -> None:
+    machine.check_mode = True
+    nvme_transport.main()
+    assert not [line for line in machine.result["plan"] if "apt-mark" in line]
+    machine.automatic = [f"linux-image-{os.uname().release}"]
+    nvme_transport.main()
+    assert machine.result["plan"][:2] == [INSTALL, f"apt-mark auto {PACKAGE}"]
 
 
 def test_check_mode_does_nothing_and_tells_the_same(machine: Machine) -> None:
