@@ -139,9 +139,11 @@ def _pack(chroot: pathlib.Path, root: pathlib.Path, modules: pathlib.Path, packa
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-        path.chmod(0o755 if name.endswith(("postinst", "postrm")) else 0o644)
     target = root / "usr/lib/modules" / package.release.name / "updates/nvme-mptcp"
     shutil.copytree(modules, target)
+    # Whatever the umask: with a strict one dpkg-deb refuses its own folder, and nobody could read the others.
+    for path in (root, *root.rglob("*")):
+        path.chmod(0o755 if path.is_dir() or path.name in ("postinst", "postrm") else 0o644)
     inside = "/" + str(root.relative_to(chroot))
     _chroot.run(chroot, "dpkg-deb", "--root-owner-group", "--build", inside, inside + ".deb")
 

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import stat
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _module_build, _module_package
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _chroot, _module_build, _module_package
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_release import Release, parse_release
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._module_files import MODULES
 
@@ -61,6 +63,27 @@ def test_the_modules_of_a_second_upload_are_packed_for_it(tmp_path: pathlib.Path
     package = _module_package.describe(tmp_path, release, "7.3.4-2~bpo13+1", "a patch")
     assert package.name == "nvme-mptcp-modules-7.3.4+deb13+1-amd64"
     assert package.path.name == f"nvme-mptcp-modules-7.3.4+deb13+1-amd64_{package.version}_amd64.deb"
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_what_is_packed_can_be_read_by_everyone_whatever_the_umask(
+    tmp_path: pathlib.Path, release: Release, monkeypatch: pytest.MonkeyPatch, umask: int
+) -> None:
+    monkeypatch.setattr(_module_package, "_made_of", lambda chroot, package: "{}")
+    monkeypatch.setattr(_chroot, "run", lambda chroot, *command: "")
+    root = tmp_path / "build/package"
+    before = os.umask(umask)
+    try:
+        modules = tmp_path / "modules"
+        modules.mkdir()
+        (modules / "nvmet.ko").write_text("")
+        _module_package._pack(tmp_path, root, modules, _module_package.describe(tmp_path, release, VERSION, "a patch"))
+    finally:
+        os.umask(before)
+    programs = {root / "DEBIAN/postinst", root / "DEBIAN/postrm"}
+    for path in (root, *root.rglob("*")):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() or path in programs else 0o644), path
+    assert list(root.rglob("nvmet.ko"))
 
 
 def test_a_package_in_the_cache_is_not_built_again(tmp_path: pathlib.Path, release: Release) -> None:
