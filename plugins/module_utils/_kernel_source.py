@@ -88,7 +88,7 @@ def _of_tarball(place: str, sha256: str, cache: pathlib.Path, download: Download
         command = ["tar", "--extract", "--no-same-owner", "--strip-components=1", f"--directory={folder}"]
         result = subprocess.run([*command, f"--file={archive}"], capture_output=True, text=True)
         if result.returncode != 0:
-            raise BuildError(f"{place} cannot be unpacked: {result.stderr.strip()}")
+            raise BuildError(f"{_kernel_git.shown(place)} cannot be unpacked: {result.stderr.strip()}")
 
     if remote and not look_only:
         _cache.ensure(archive.parent, fetch, lambda: None)

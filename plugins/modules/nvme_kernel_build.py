@@ -150,7 +150,12 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _kernel_package, _kernel_source, _mmdebstrap
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _kernel_git,
+    _kernel_package,
+    _kernel_source,
+    _mmdebstrap,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._chroot import BuildError
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_config import Text
 
@@ -163,7 +168,7 @@ def download(url: str, target: pathlib.Path) -> None:
             for block in iter(lambda: response.read(1 << 20), b""):
                 stream.write(block)
     except OSError as error:
-        raise BuildError(f"{url} cannot be downloaded: {error}") from None
+        raise BuildError(f"{_kernel_git.shown(url)} cannot be downloaded: {error}") from None
 
 
 def texts(given: t.Sequence[t.Mapping[str, str]]) -> list[Text]:

@@ -11,6 +11,7 @@ import subprocess
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _kernel_source
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._chroot import BuildError
+from ansible_collections.nvmeof.mptcp.plugins.modules import nvme_kernel_build
 
 
 def no_download(url: str, target: pathlib.Path) -> None:
@@ -104,6 +105,24 @@ def test_an_archive_is_downloaded_once_and_checked(tmp_path: pathlib.Path, archi
     with pytest.raises(BuildError, match=f"has sha256 {sha256}, not {'1' * 64}"):
         _kernel_source.find({**wanted, "sha256": "1" * 64}, tmp_path / "cache", download, look_only=False)
     assert not (tmp_path / "cache/sources" / ("1" * 64)).exists()
+
+
+def test_errors_have_no_password(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, shown = "https://me:secret@example.org/linux.tar.xz", "https://example.org/linux.tar.xz"
+
+    def away(*arguments: object, **settings: object) -> None:
+        raise OSError("HTTP Error 404: Not Found")
+
+    monkeypatch.setattr(nvme_kernel_build, "open_url", away)
+    with pytest.raises(BuildError, match=f"^{shown} cannot be downloaded: HTTP Error 404"):
+        nvme_kernel_build.download(url, tmp_path / "archive")
+
+    def download(url: str, target: pathlib.Path) -> None:
+        target.write_text("no archive")
+
+    wanted = {"tarball": url, "sha256": hashlib.sha256(b"no archive").hexdigest()}
+    with pytest.raises(BuildError, match=f"^{shown} cannot be unpacked: "):
+        _kernel_source.find(wanted, tmp_path / "cache", download, look_only=False).unpack(tmp_path)
 
 
 def test_an_archive_that_is_not_there_is_named(tmp_path: pathlib.Path) -> None:
