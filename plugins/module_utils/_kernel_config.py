@@ -28,6 +28,9 @@ _UNSET = re.compile(r"# (CONFIG_\w+) is not set")
 # without the symbol the build makes a key of its own, or trusts no other.
 _KEY_FILES = ("CONFIG_MODULE_SIG_KEY", "CONFIG_SYSTEM_TRUSTED_KEYS", "CONFIG_SYSTEM_REVOCATION_KEYS")
 
+# What a distribution's build leaves of itself: another one for each of its kernels, and no matter of the configuration.
+_OF_ONE_BUILD = ("CONFIG_BUILD_SALT", "CONFIG_CC_VERSION_TEXT")
+
 Make = t.Callable[[str], str]
 
 
@@ -53,6 +56,11 @@ def parse(text: str) -> dict[str, str]:
 def merged(fragments: t.Iterable[Text]) -> dict[str, str]:
     """The symbols of all fragments; of several values the last."""
     return {symbol: value for fragment in fragments for symbol, value in parse(fragment.text).items()}
+
+
+def of_any_build(base: str) -> str:
+    """The text of a configuration without what only tells by which build of a kernel it was used."""
+    return "".join(line for line in base.splitlines(keepends=True) if line.partition("=")[0] not in _OF_ONE_BUILD)
 
 
 def check(fragments: t.Iterable[Text]) -> None:

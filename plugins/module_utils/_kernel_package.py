@@ -85,15 +85,16 @@ def describe(
 ) -> Kernel:
     """The kernel for these inputs; whether it is built depends on them alone."""
     _kernel_config.check(fragments)
+    target = _kernel_config.TARGET.fullmatch(base) is not None
+    base = base if target else _kernel_config.of_any_build(base)
     key = _cache.content_hash(
         {
             "recipe": _RECIPE,
             "packages": _kernel_build.PACKAGES,
             "source": source.identity,
             "patches": [_sha256(patch.text) for patch in patches],
-            "base": base if _kernel_config.TARGET.fullmatch(base) else _kernel_config.parse(base),
-            # In order: a later fragment overrides an earlier one.
-            "fragments": list(_kernel_config.merged(fragments).items()),
+            "base": base if target else _kernel_config.parse(base),
+            "fragments": _kernel_config.merged(fragments),
         }
     )
     return Kernel(source, patches, base, fragments, cache / "kernels" / key)

@@ -56,6 +56,24 @@ def test_a_kernel_is_not_another_one_for_names_and_comments(tmp_path: pathlib.Pa
     assert describe(tmp_path, base="CONFIG_C=y\n").folder == describe(tmp_path, base="# why\nCONFIG_C=y\n").folder
 
 
+def test_a_kernel_is_not_another_one_for_the_order_of_lines(tmp_path: pathlib.Path) -> None:
+    reordered = [Text("one", "CONFIG_B=y\nCONFIG_A=m\n"), Text("two", "CONFIG_A=y\n")]
+    assert describe(tmp_path, fragments=reordered).folder == describe(tmp_path).folder
+    assert describe(tmp_path, fragments=reordered[::-1]).folder != describe(tmp_path).folder
+
+
+def test_a_kernel_is_not_another_one_for_the_build_that_its_base_comes_from(tmp_path: pathlib.Path) -> None:
+    build = 'CONFIG_BUILD_SALT="{0}+deb13-amd64"\nCONFIG_CC_VERSION_TEXT="x86_64-linux-gnu-gcc-14 (Debian {0})"\n'
+    for version in ("7.2.12", "7.3.4"):
+        kernel = describe(tmp_path, base=build.format(version) + "CONFIG_C=y\n")
+        assert kernel.folder == describe(tmp_path, base="CONFIG_C=y\n").folder
+        # And is not built with what its hash leaves out.
+        assert kernel.base == "CONFIG_C=y\n"
+    # Who asks for one gets it.
+    salted = [Text("site", 'CONFIG_BUILD_SALT="mine"\n')]
+    assert describe(tmp_path, fragments=salted).folder != describe(tmp_path, fragments=[]).folder
+
+
 def test_a_bad_fragment_is_refused_at_once(tmp_path: pathlib.Path) -> None:
     with pytest.raises(BuildError, match="site line 1"):
         describe(tmp_path, fragments=[Text("site", "MPTCP=y")])
