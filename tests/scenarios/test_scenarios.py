@@ -15,9 +15,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
 # They measure no time, and each has one machine that works at a time: together they use the processors.
-TOGETHER = ("modules", "nvmet")
-# They compile kernels, or boot machines a dozen times: too long for `make test`.
-LONG = ("kernel", "kernel-debug", "kernel-source")
+TOGETHER = ("kernel", "modules")
+# They compile kernels: too long for `make test`.
+LONG = ("kernel-debug", "kernel-source")
 # What pytest and Ansible print of a failure; the machines are gone afterwards, so the message has to carry it.
 FAILURE = re.compile(r"E  |FAILED |ERROR |fatal: |\[ERROR\]")
 
