@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 from dataclasses import replace
+from typing import Iterator
 
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _kernel_git
@@ -110,7 +111,7 @@ def test_errors_and_records_have_no_password() -> None:
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]:
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, pathlib.Path]]:
     """Folders of two people's keys; the path is short, as the socket of gpg's agent asks for."""
     homes = {}
     for who in ("ours", "theirs"):
@@ -118,7 +119,10 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]:
         homes[who].chmod(0o700)
         command = ["gpg", "--homedir", str(homes[who]), "--batch", "--passphrase=", "--quick-gen-key", "a@example.org"]
         subprocess.run(command, check=True, capture_output=True)
-    return homes
+    yield homes
+    for home in homes.values():
+        # gpg leaves its agent behind.
+        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True)
 
 
 def public(home: pathlib.Path) -> str:
