@@ -81,6 +81,7 @@ def arm(
     panics = [option.partition("=")[2] for option in loader.options(release) if option.startswith("panic=")]
     if not panics or panics[-1] in ("", "0"):
         _do(loader.boot_default())
+        _trial_ledger.write({**ledger, "trial": trial})
         raise TrialError(
             f"{loader.name} would start kernel {release} {'with panic=' + panics[-1] if panics else 'without panic='}: "
             "a machine on which it panics would stand still, so it is not booted. Let its command line end in panic=10 "
@@ -104,7 +105,6 @@ def keep(loader: Loader, ledger: Ledger, release: str, keep_number: int, perform
     kept = {**ledger, "trial": None}
     kept["proven"] = [release, *[name for name in ledger["proven"] if name != release]]
     pin = loader.keep_default(release)
-    # What somebody has removed himself is in no archive any more, and apt would not know its name.
     superfluous = _trial_ledger.superfluous(kept, release, keep_number)
     purge = [
         Operation("run", argv=(*PURGE, *names), about=f"kernel {gone}")
@@ -130,6 +130,7 @@ def keep(loader: Loader, ledger: Ledger, release: str, keep_number: int, perform
 
 
 def _installed(names: t.Iterable[str]) -> list[str]:
+    # What somebody has removed himself may be in no archive any more, and apt would not know its name.
     return [name for name in names if _transport_state.installed_version(name)]
 
 

@@ -184,6 +184,7 @@ def test_a_kernel_that_would_stand_still_when_it_panics_is_not_booted(machine: M
     with pytest.raises(TrialError, match=r"panic=.*/etc/default/grub\.d"):
         arm(machine)
     assert machine.boot() == OLD
+    assert _trial_ledger.verdict(machine.ledger["trial"], OLD, "boot-2") == "none"
 
 
 def test_another_kernel_that_was_armed_before_does_not_boot(machine: Machine) -> None:
