@@ -87,7 +87,9 @@ class SystemdBoot:
 
     def _named_by(self, variable: str) -> str:
         wanted = _efi.text(variable, _efi.LOADER, self._root)
-        return next((entry["version"] for entry in self._list() if wanted and entry["id"] == wanted), "")
+        if not wanted:
+            return ""
+        return next((entry["version"] for entry in self._list() if entry["id"] == wanted), "")
 
     def _entry(self, release: str) -> dict[str, t.Any]:
         return next(entry for entry in self._list() if entry["version"] == release)

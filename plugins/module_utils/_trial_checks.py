@@ -93,8 +93,7 @@ def space(
 
 def installation(command: t.Sequence[str]) -> list[str]:
     """What apt says against an installation; it only simulates."""
-    simulated = [*command, "--simulate"]
-    result = subprocess.run(simulated, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    result = _simulate(command)
     if result.returncode == 0:
         return []
     said = [line.strip() for line in (result.stdout + result.stderr).splitlines()]
@@ -106,11 +105,15 @@ def installation(command: t.Sequence[str]) -> list[str]:
 
 def removal(command: t.Sequence[str]) -> list[str]:
     """The packages that apt would remove; it only simulates. OSError has what it says against it."""
-    simulated = [*command, "--simulate"]
-    result = subprocess.run(simulated, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    result = _simulate(command)
     if result.returncode:
-        raise OSError(f"{' '.join(simulated)}: {result.stderr.strip()}")
+        raise OSError(f"{' '.join(result.args)}: {result.stderr.strip()}")
     return re.findall(r"^(?:Purg|Remv) (\S+)", result.stdout, re.MULTILINE)
+
+
+def _simulate(command: t.Sequence[str]) -> subprocess.CompletedProcess[str]:
+    simulated = [*command, "--simulate"]
+    return subprocess.run(simulated, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
 
 def free(folder: str) -> tuple[int, int]:

@@ -43,8 +43,8 @@ def new_trial(release: str, previous: str, timeout: int) -> Trial:
     boot is filled in when it is armed, guard by the guard when it ends the trial, kept when it is decided that the
     kernel stays, before anything is done about it.
     """
-    trial = {"release": release, "previous": previous, "timeout": timeout, "boot": "", "since": 0, "guard": ""}
-    return {**trial, "kept": False}
+    asked = {"release": release, "previous": previous, "timeout": timeout}
+    return {**asked, "boot": "", "since": 0, "guard": "", "kept": False}
 
 
 def verdict(trial: Trial | None, running: str, boot_id: str) -> str:

@@ -127,7 +127,7 @@ deployed:
   type: list
   elements: str
 trial:
-  description: A kernel on trial that nobody has judged yet, see M(nvmeof.mptcp.nvme_kernel_trial); null for none.
+  description: A kernel whose trial has not come to its end yet, see M(nvmeof.mptcp.nvme_kernel_trial); null for none.
   returned: success
   type: dict
   contains:
@@ -137,6 +137,7 @@ trial:
     verdict:
       description:
         - V(armed) when it boots next, V(running) when it runs, V(failed) when the machine came back with another one.
+          V(kept) when it runs and stays, and the run that keeps it did not get to its end.
       type: str
     seen:
       description: What the machine has of that boot, when it failed; from the guard, pstore and the journal.
