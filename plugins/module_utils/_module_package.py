@@ -39,17 +39,26 @@ Description: nvme modules with the mptcp transport for Linux {release}
  in place and are used again when this package is removed.
 """
 
-# The initial RAM disk holds nvme modules only where the root file system needs them, and then the right ones.
+# Where the initial RAM disk holds nvme modules, they have to be the right ones.
 _SCRIPT = """\
 #!/bin/sh
 set -e
 if [ "$1" = {action} ]; then
     depmod {release}
-    if command -v update-initramfs >/dev/null && [ -e /boot/initrd.img-{release} ]; then
+    initrd=/boot/initrd.img-{release}
+    if command -v update-initramfs >/dev/null && [ -e $initrd ]{condition}; then
         update-initramfs -u -k {release}
     fi
 fi
 """
+
+# The kernel's own package, where it is installed together with this one, makes that disk once all files are there.
+_UNPACKING = """\
+#!/bin/sh
+set -e
+touch /run/{name}
+"""
+_NOT_MADE_SINCE = " && ! {{ [ -e /run/{name} ] && [ $initrd -nt /run/{name} ]; }}"
 
 _COPYRIGHT = """\
 Built from Debian's {source} {kernel_version} and the patch nvme-mptcp.patch of the nvmeof.mptcp collection.
@@ -130,8 +139,9 @@ def _pack(chroot: pathlib.Path, root: pathlib.Path, modules: pathlib.Path, packa
     }
     files = {
         "DEBIAN/control": _CONTROL.format(**fields),
-        "DEBIAN/postinst": _SCRIPT.format(action="configure", **fields),
-        "DEBIAN/postrm": _SCRIPT.format(action="remove", **fields),
+        "DEBIAN/preinst": _UNPACKING.format(**fields),
+        "DEBIAN/postinst": _SCRIPT.format(action="configure", condition=_NOT_MADE_SINCE.format(**fields), **fields),
+        "DEBIAN/postrm": _SCRIPT.format(action="remove", condition="", **fields),
         _document(package, "copyright"): _COPYRIGHT.format(**fields),
         _document(package, "build.json"): _made_of(chroot, package),
     }
@@ -143,7 +153,7 @@ def _pack(chroot: pathlib.Path, root: pathlib.Path, modules: pathlib.Path, packa
     shutil.copytree(modules, target)
     # Whatever the umask: with a strict one dpkg-deb refuses its own folder, and nobody could read the others.
     for path in (root, *root.rglob("*")):
-        path.chmod(0o755 if path.is_dir() or path.name in ("postinst", "postrm") else 0o644)
+        path.chmod(0o755 if path.is_dir() or path.name in ("preinst", "postinst", "postrm") else 0o644)
     inside = "/" + str(root.relative_to(chroot))
     _chroot.run(chroot, "dpkg-deb", "--root-owner-group", "--build", inside, inside + ".deb")
 

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import typing as t
 from dataclasses import asdict
 
@@ -17,6 +16,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _kernel_release,
     _module_files,
     _module_swap,
+    _packages,
     _transport_probe,
 )
 
@@ -77,26 +77,8 @@ def judge(modules: t.Iterable[_module_files.Module]) -> bool:
 
 def kernel_version(release: str) -> str:
     """Version of the installed package that owns a kernel release; empty when none does."""
-    return installed_version(f"linux-image-{release}") or installed_version(f"linux-image-{release}-unsigned")
-
-
-def installed_version(package: str) -> str:
-    """Version of an installed Debian package; empty when it is not installed, or the machine has no dpkg."""
-    # Reason for a command: dpkg's database has no other stable reader.
-    command = ["dpkg-query", "--show", "--showformat=${db:Status-Status} ${Version}\n", package]
-    try:
-        result = subprocess.run(command, capture_output=True, text=True)
-    except FileNotFoundError:
-        return ""
-    status, _, version = result.stdout.strip().partition(" ")
-    return version if status == "installed" else ""
-
-
-def is_automatic(package: str) -> bool:
-    """Whether apt installed a package because another one needs it, and removes it when none does any longer."""
-    # Reason for a command: apt's marks have no other stable reader.
-    result = subprocess.run(["apt-mark", "showauto", package], capture_output=True, text=True)
-    return result.stdout.strip() == package
+    image = f"linux-image-{release}"
+    return _packages.installed_version(image) or _packages.installed_version(f"{image}-unsigned")
 
 
 def _read(path: str) -> str:

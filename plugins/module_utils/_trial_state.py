@@ -27,14 +27,19 @@ def trial() -> dict[str, t.Any] | None:
     return {"release": found["release"], "verdict": verdict, "seen": seen}
 
 
-def next_kernel(loader: _loader.Loader | None) -> dict[str, t.Any] | None:
-    """The kernel that boots by default, where it is not the running one, and whether it has the transport."""
+def next_kernel(loader: _loader.Loader | None, stale: bool) -> dict[str, t.Any] | None:
+    """The kernel that boots by default, and whether it has the transport; None where a boot brings what runs now.
+
+    stale: whether other builds of the modules are loaded than those on disk.
+    """
     try:
-        release = loader.default() if loader else ""
+        default = loader.default() if loader else ""
     except OSError:
         # Who needs to know it gets the error.
         return None
-    if release in ("", os.uname().release):
+    # Where nobody can tell, the machine boots what it runs.
+    release = default or os.uname().release
+    if release == os.uname().release and not stale:
         return None
     version = _transport_state.kernel_version(release)
     modules = [_module_files.read_file(name, release) for name in _module_files.MODULES]

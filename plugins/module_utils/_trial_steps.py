@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _operation,
-    _transport_state,
+    _packages,
     _trial_checks,
     _trial_ledger,
     _unit,
@@ -20,10 +20,6 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._loader import Loader
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
 
-_APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes", "--quiet", "-o", "DPkg::Lock::Timeout=120")
-#: --no-remove: what would have to go for it is somebody's. The settings of packages stay the site's.
-INSTALL = (*_APT, "-o", "Dpkg::Options::=--force-confold", "--no-install-recommends", "--no-remove", "install")
-PURGE = (*_APT, "purge")
 #: apt keeps the running and the newest kernels by itself; the way back may be neither while another one is on trial.
 APT_SETTINGS = "/etc/apt/apt.conf.d/nvmeof-mptcp-kernel-trial"
 
@@ -32,13 +28,6 @@ Ledger = _trial_ledger.Ledger
 
 class TrialError(Exception):
     """What a step found instead of what it needs; the text says what to do."""
-
-
-def install(sources: t.Sequence[str]) -> list[Operation]:
-    """Install packages from files."""
-    if not sources:
-        return []
-    return [Operation("run", argv=(*INSTALL, *sources), about="the kernel's packages")]
 
 
 def arm(
@@ -65,7 +54,7 @@ def arm(
     pattern = re.sub(r"([.+])", r"\\\1", previous)
     protected = f'APT::NeverAutoRemove {{ "^linux-.*-{pattern}(-unsigned)?$"; }};\n'
     _do([Operation("put", path=APT_SETTINGS, value=protected, about=f"kernel {previous}")])
-    _do(install(list(packages.values())))
+    _do(_packages.install(list(packages.values()), "the kernel's packages"))
     if release not in loader.entries():
         raise TrialError(
             f"the packages of kernel {release} are installed, but {loader.name} has no entry for it (it has "
@@ -107,10 +96,10 @@ def keep(loader: Loader, ledger: Ledger, release: str, keep_number: int, perform
     pin = loader.keep_default(release)
     superfluous = _trial_ledger.superfluous(kept, release, keep_number)
     purge = [
-        Operation("run", argv=(*PURGE, *names), about=f"kernel {gone}")
+        Operation("run", argv=(*_packages.PURGE, *names), about=f"kernel {gone}")
         for gone in superfluous
         for names in [_installed(kept["installed"][gone])]
-        if names and set(_trial_checks.removal((*PURGE, *names))) <= set(names)
+        if names and set(_trial_checks.removal((*_packages.PURGE, *names))) <= set(names)
     ]
     lines = [operation.line() for operation in pin + purge]
     if kept != ledger or _unit.current(_trial_ledger.UNIT):
@@ -131,7 +120,7 @@ def keep(loader: Loader, ledger: Ledger, release: str, keep_number: int, perform
 
 def _installed(names: t.Iterable[str]) -> list[str]:
     # What somebody has removed himself may be in no archive any more, and apt would not know its name.
-    return [name for name in names if _transport_state.installed_version(name)]
+    return [name for name in names if _packages.installed_version(name)]
 
 
 def _let_go() -> None:

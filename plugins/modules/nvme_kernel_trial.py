@@ -105,8 +105,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _loader,
     _operation,
+    _packages,
     _state,
-    _transport_state,
     _trial_checks,
     _trial_ledger,
     _trial_steps,
@@ -126,7 +126,7 @@ def arm(module: AnsibleModule, loader: _loader.Loader | None, ledger: dict[str, 
         tried = ledger["trial"]["release"]
         raise TrialError(f"kernel {tried} was tried, and the machine came back with {running}: end that trial first")
     wanted = {package["name"]: package for package in module.params["packages"]}
-    before = {name: _transport_state.installed_version(name) for name in wanted}
+    before = {name: _packages.installed_version(name) for name in wanted}
     files = {name: os.path.join(folder, os.path.basename(package["path"])) for name, package in wanted.items()}
     missing = {name: file for name, file in files.items() if before[name] != wanted[name]["version"]}
     # In check mode they need not be there yet.
@@ -134,7 +134,7 @@ def arm(module: AnsibleModule, loader: _loader.Loader | None, ledger: dict[str, 
     obstacles = find_obstacles(release, running, loader, ledger, sources, complete=len(sources) == len(missing))
     if obstacles or loader is None:
         raise TrialError(f"kernel {release} cannot be tried on this machine: {'; '.join(obstacles)}")
-    operations = [*loader.keep_default(running), *_trial_steps.install(list(missing.values()))]
+    operations = [*loader.keep_default(running), *_packages.install(list(missing.values()), "the kernel's packages")]
     lines = [operation.line() for operation in operations]
     if loader.next() != release or stands != "armed":
         lines.append(f"boot kernel {release} once, by {loader.name}; after that {running} again")
@@ -164,7 +164,7 @@ def find_obstacles(
     folders = loader.folders() if loader else []
     found += _trial_checks.space(release, debs, image, _trial_checks.ram_disk(running), folders, _trial_checks.free)
     if sources and not found:
-        found += _trial_checks.installation((*_trial_steps.INSTALL, *sources))
+        found += _trial_checks.installation((*_packages.INSTALL, *sources))
     return found
 
 

@@ -8,12 +8,13 @@ DOCUMENTATION = r"""
 module: nvme_transport
 short_description: Install and load nvme modules in place of other builds, and prove that they offer mptcp
 description:
-  - Installs a package of modules that was copied to the machine, unless that version is installed.
+  - Installs a package of modules that was copied to the machine, unless that version is installed. Where apt may remove
+    the kernel that they are for, it may remove them with it.
   - Replaces loaded builds of C(nvme-fabrics), C(nvme-tcp), C(nvmet) and C(nvmet-tcp) that are not those on disk,
     without a reboot, and loads those that are missing. Then asks the kernel for the transport and fails unless both
     sides have it.
   - Nothing is installed or unloaded while a controller, an object of nvmet or another module uses what would have to
-    go. The error names what does.
+    go. The error names what does. With O(load=false) nothing has to go.
 author:
   - The nvmeof.mptcp authors (@nvmeof)
 extends_documentation_fragment:
@@ -31,6 +32,11 @@ options:
     description: The package's file on the machine. In check mode it need not exist yet.
     type: path
     required: true
+  load:
+    description:
+      - Whether to load the modules and to ask the kernel. Otherwise the next boot loads them, be it of another kernel.
+    type: bool
+    default: true
 seealso:
   - module: nvmeof.mptcp.nvme_transport_info
   - module: nvmeof.mptcp.nvme_modules_package
@@ -42,6 +48,13 @@ EXAMPLES = r"""
     package: nvme-mptcp-modules-7.2.12+deb13-cloud-amd64
     version: 7.2.12-1~bpo13+1+mptcp.d399046983a1
     src: /var/cache/nvme-mptcp-modules.deb
+
+- name: Install the modules of the kernel that boots next
+  nvmeof.mptcp.nvme_transport:
+    package: nvme-mptcp-modules-7.2.13+deb13-cloud-amd64
+    version: 7.2.13-1~bpo13+1+mptcp.d399046983a1
+    src: /var/cache/nvme-mptcp-modules.deb
+    load: false
 """
 
 RETURN = r"""
@@ -52,7 +65,6 @@ plan:
   elements: str
 """
 
-import os
 import typing as t
 from dataclasses import replace
 
@@ -61,10 +73,13 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _module_files,
     _module_swap,
     _operation,
+    _packages,
     _state,
     _transport_state,
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport_probe import ProbeError
+
+_PREFIX = "nvme-mptcp-modules-"
 
 
 def in_use(modules: list[_module_files.Module]) -> str:
@@ -103,40 +118,33 @@ def read_all() -> list[_module_files.Module]:
     return [_module_files.read(name) for name in _module_files.MODULES]
 
 
-def installation(package: str, source: str) -> list[_operation.Operation]:
-    commands = [("dpkg", "--install", source)]
+def installation(package: str, before: str, version: str, source: str) -> list[_operation.Operation]:
+    """Bring a package of modules to a version, and have apt remove it with its kernel."""
+    plan = _packages.install([source], package) if before != version else []
     # Installed by name, the modules would keep a kernel that apt otherwise removes once it is old, until /boot is full.
-    if _transport_state.is_automatic("linux-image-" + os.uname().release):
-        commands.append(("apt-mark", "auto", package))
-    return [_operation.Operation("run", argv=command, about=package) for command in commands]
+    kernel = package.replace(_PREFIX, "linux-image-", 1)
+    if _packages.is_automatic(kernel) and (plan or not _packages.is_automatic(package)):
+        plan.append(_operation.Operation("run", argv=("apt-mark", "auto", package), about=package))
+    return plan
 
 
 def bring(module: AnsibleModule) -> dict[str, t.Any]:
     """Install, load and prove the modules; the module's result."""
-    package, version = module.params["package"], module.params["version"]
-    found, before = read_all(), _transport_state.installed_version(package)
-    install = []
+    package, version, load = module.params["package"], module.params["version"], module.params["load"]
+    found, before = read_all() if load else [], _packages.installed_version(package)
+    install = installation(package, before, version, module.params["src"])
     expected = found
     if before != version:
-        install = installation(package, module.params["src"])
         # What is loaded now will be another build than the one that the package puts on disk.
         expected = [replace(each, on_disk=version) if each.on_disk != "builtin" else each for each in found]
     reason = in_use(expected)
     if reason:
         module.fail_json(msg=f"{reason}: disconnect or remove these first, or reboot the machine")
-    plan = install + _module_swap.plan(expected)
+    plan = install + (_module_swap.plan(expected) if load else [])
     if not module.check_mode:
         carry_out(module, install)
-        installed = read_all()
-        # That took its time, and rmmod would disconnect without asking what has connected meanwhile.
-        reason = in_use(installed)
-        if reason:
-            module.fail_json(
-                msg=f"{package} {version} is installed, but {reason}, which came meanwhile: the next run after these "
-                "are disconnected or removed loads it, or a reboot does"
-            )
-        carry_out(module, _module_swap.plan(installed))
-        prove(module)
+        if load:
+            swap(module)
     return {
         "changed": bool(plan),
         "plan": [operation.line() for operation in plan],
@@ -147,12 +155,27 @@ def bring(module: AnsibleModule) -> dict[str, t.Any]:
     }
 
 
+def swap(module: AnsibleModule) -> None:
+    """Load the modules that are installed by now, and prove them."""
+    installed = read_all()
+    # The installation took its time, and rmmod would disconnect without asking what has connected meanwhile.
+    reason = in_use(installed)
+    if reason:
+        module.fail_json(
+            msg=f"{module.params['package']} {module.params['version']} is installed, but {reason}, which came "
+            "meanwhile: the next run after these are disconnected or removed loads it, or a reboot does"
+        )
+    carry_out(module, _module_swap.plan(installed))
+    prove(module)
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "package": {"type": "str", "required": True},
             "version": {"type": "str", "required": True},
             "src": {"type": "path", "required": True},
+            "load": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )

@@ -148,7 +148,9 @@ loader:
   returned: success
   type: str
 next:
-  description: The kernel that the boot loader starts by default; null when that is the running one, or cannot be told.
+  description:
+    - The kernel that the boot loader starts by default, the running one where that cannot be told; null when it brings
+      nothing else than what runs now.
   returned: success
   type: dict
   contains:
@@ -189,7 +191,7 @@ def main() -> None:
     except (ProbeError, OSError) as error:
         module.fail_json(msg=f"the mptcp transport cannot be probed: {error}")
     loader = _loader.find()
-    following = _trial_state.next_kernel(loader)
+    following = _trial_state.next_kernel(loader, stale=bool(state["stale"]))
     if trial is None and following and not following["offers"] and following["obstacles"]:
         module.warn(
             f"kernel {following['release']} boots next and has no mptcp transport, nor can rebuilt modules bring it: "

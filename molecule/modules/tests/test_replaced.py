@@ -40,6 +40,20 @@ def test_no_method_is_needed_where_the_transport_is_there(machine: Host) -> None
     assert role("--extra-vars=nvme_kernel_method=none").returncode == 0
 
 
+def test_modules_that_were_removed_from_the_disk_come_back_beside_those_in_use(machine: Host) -> None:
+    machine.check_output("dpkg --remove nvme-mptcp-modules-$(uname -r)")
+    machine.check_output(f"mkdir {NVMET}/subsystems/nqn.in.use")
+    before = boot_id(machine)
+    done = role("--extra-vars={nvme_kernel_reboot: true, nvme_kernel_proof_roles: []}")
+    machine.check_output(f"rmdir {NVMET}/subsystems/nqn.in.use")
+    assert done.returncode == 0
+    assert boot_id(machine) == before
+    assert "/updates/" in machine.check_output("modinfo -F filename nvmet-tcp")
+    again = role()
+    assert again.returncode == 0
+    assert "changed=0" in again.stdout
+
+
 def test_the_kernel_has_nothing_to_complain_about(machine: Host) -> None:
     # After all tests of this boot: the log holds what they did.
     assert machine.check_output("dmesg --level=emerg,alert,crit") == ""

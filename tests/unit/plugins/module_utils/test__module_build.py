@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pathlib
 import stat
+import subprocess
 
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _chroot, _module_build, _module_package
@@ -80,10 +81,43 @@ def test_what_is_packed_can_be_read_by_everyone_whatever_the_umask(
         _module_package._pack(tmp_path, root, modules, _module_package.describe(tmp_path, release, VERSION, "a patch"))
     finally:
         os.umask(before)
-    programs = {root / "DEBIAN/postinst", root / "DEBIAN/postrm"}
+    programs = {root / "DEBIAN/preinst", root / "DEBIAN/postinst", root / "DEBIAN/postrm"}
     for path in (root, *root.rglob("*")):
         assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() or path in programs else 0o644), path
     assert list(root.rglob("nvmet.ko"))
+
+
+@pytest.mark.parametrize(
+    ("unpacked", "initrd", "made"),
+    [
+        # At which second: by itself, together with its kernel, with a note that a reboot has lost, without such a disk.
+        (20, 10, ["-u -k 7.2.12+deb13-amd64"]),
+        (10, 20, []),
+        (None, 20, ["-u -k 7.2.12+deb13-amd64"]),
+        (20, None, []),
+    ],
+)
+def test_the_initial_ram_disk_is_made_again_unless_it_was_made_with_the_modules(
+    tmp_path: pathlib.Path, unpacked: int | None, initrd: int | None, made: list[str]
+) -> None:
+    name, kernel = "nvme-mptcp-modules-7.2.12+deb13-amd64", "7.2.12+deb13-amd64"
+    script = _module_package._SCRIPT.format(
+        action="configure", release=kernel, condition=_module_package._NOT_MADE_SINCE.format(name=name)
+    )
+    for path, second in ((f"run/{name}", unpacked), (f"boot/initrd.img-{kernel}", initrd)):
+        (tmp_path / path).parent.mkdir()
+        if second is not None:
+            (tmp_path / path).touch()
+            os.utime(tmp_path / path, (second, second))
+    for program in ("depmod", "update-initramfs"):
+        (tmp_path / program).write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/{program}.log\n')
+        (tmp_path / program).chmod(0o755)
+    log = tmp_path / "update-initramfs.log"
+    for folder in ("/run/", "/boot/"):
+        script = script.replace(folder, f"{tmp_path}{folder}")
+    subprocess.run(["sh", "-c", script, "postinst", "configure"], check=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    assert (tmp_path / "depmod.log").read_text() == f"{kernel}\n"
+    assert (log.read_text().splitlines() if log.exists() else []) == made
 
 
 def test_a_package_in_the_cache_is_not_built_again(tmp_path: pathlib.Path, release: Release) -> None:

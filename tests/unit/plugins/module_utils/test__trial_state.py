@@ -29,14 +29,16 @@ class Loader:
         return self._default
 
 
-def boots_next(monkeypatch: pytest.MonkeyPatch, default: str, aliases: tuple[str, ...] = ()) -> Any:
+def boots_next(
+    monkeypatch: pytest.MonkeyPatch, default: str, aliases: tuple[str, ...] = (), stale: bool = False
+) -> Any:
     def read_file(name: str, release: str) -> _module_files.Module:
-        assert release == default
+        assert release == (default or RUNNING)
         return _module_files.Module(name, f"/{name}.ko", "", "id", aliases, "")
 
     monkeypatch.setattr(_module_files, "read_file", read_file)
     monkeypatch.setattr(_transport_state, "kernel_version", lambda release: "7.3.4-1")
-    return _trial_state.next_kernel(Loader(default))
+    return _trial_state.next_kernel(Loader(default), stale)
 
 
 @pytest.mark.parametrize("default", [RUNNING, "", "broken"])
@@ -50,6 +52,15 @@ def test_a_kernel_that_boots_next_is_judged_by_its_own_modules(monkeypatch: pyte
     lacks = boots_next(monkeypatch, OTHER)
     assert (lacks["release"], lacks["version"], lacks["offers"]) == (OTHER, "7.3.4-1", False)
     assert boots_next(monkeypatch, OTHER, ("nvmet-transport-4",))["offers"]
+
+
+@pytest.mark.parametrize("default", [RUNNING, ""])
+def test_the_running_kernel_boots_without_the_modules_that_were_removed_from_its_disk(
+    monkeypatch: pytest.MonkeyPatch, default: str
+) -> None:
+    found = boots_next(monkeypatch, default, stale=True)
+    assert (found["release"], found["offers"]) == (RUNNING, False)
+    assert boots_next(monkeypatch, default, ("nvmet-transport-4",), stale=True)["offers"]
 
 
 @pytest.mark.parametrize(

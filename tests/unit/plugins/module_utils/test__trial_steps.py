@@ -10,7 +10,7 @@ from typing import Any, Iterator
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _operation,
-    _transport_state,
+    _packages,
     _trial_checks,
     _trial_ledger,
     _trial_steps,
@@ -83,9 +83,9 @@ class Machine:
             self.pinned = release
         elif verb == "once":
             self.once = release
-        elif operation.argv[: len(_trial_steps.INSTALL)] == _trial_steps.INSTALL:
+        elif operation.argv[: len(_packages.INSTALL)] == _packages.INSTALL:
             self.installed.add(release)
-        elif operation.argv[: len(_trial_steps.PURGE)] == _trial_steps.PURGE:
+        elif operation.argv[: len(_packages.PURGE)] == _packages.PURGE:
             self.installed -= set(operation.argv)
 
     def write(self, ledger: dict[str, Any]) -> None:
@@ -112,8 +112,8 @@ class Machine:
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine]:
     found = Machine()
     monkeypatch.setattr(_trial_steps, "APT_SETTINGS", str(tmp_path / "apt"))
-    monkeypatch.setattr(_transport_state, "installed_version", lambda name: "1" if name in found.installed else "")
-    monkeypatch.setattr(_trial_checks, "removal", lambda command: list(command[len(_trial_steps.PURGE) :]))
+    monkeypatch.setattr(_packages, "installed_version", lambda name: "1" if name in found.installed else "")
+    monkeypatch.setattr(_trial_checks, "removal", lambda command: list(command[len(_packages.PURGE) :]))
     monkeypatch.setattr(_operation.apply, "__defaults__", (found.do,))
     monkeypatch.setattr(_trial_ledger, "write", found.write)
     monkeypatch.setattr(_unit, "current", lambda name: "[Unit]" if found.guarded else "")

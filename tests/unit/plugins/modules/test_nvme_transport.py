@@ -4,21 +4,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import Any, Iterator
 
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _module_swap,
     _operation,
+    _packages,
     _state,
-    _transport_state,
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._module_files import MODULES, Module
 from ansible_collections.nvmeof.mptcp.plugins.modules import nvme_transport
 
 PACKAGE = "nvme-mptcp-modules-7.2.12+deb13-amd64"
-INSTALL = "dpkg --install /var/cache/modules.deb"
+INSTALL = " ".join((*_packages.INSTALL, "/var/cache/modules.deb"))
 
 
 class Failed(Exception):
@@ -29,7 +28,7 @@ class Machine:
     """A machine with the distribution's modules loaded, and what is done to it."""
 
     def __init__(self, check_mode: bool = False) -> None:
-        self.params = {"package": PACKAGE, "version": "2", "src": "/var/cache/modules.deb"}
+        self.params = {"package": PACKAGE, "version": "2", "src": "/var/cache/modules.deb", "load": True}
         self.check_mode = check_mode
         self.installed = "1"
         self.done: list[str] = []
@@ -55,7 +54,7 @@ class Machine:
         assert self.locked
         for operation in plan:
             self.done.append(operation.line())
-            if operation.argv[0] == "dpkg":
+            if "install" in operation.argv:
                 self.installed = "2"
                 self.holders = self.meanwhile
 
@@ -74,9 +73,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(nvme_transport, "prove", lambda module: None)
     monkeypatch.setattr(_operation, "apply", made.perform)
     monkeypatch.setattr(_state, "lock", made.lock)
-    monkeypatch.setattr(_transport_state, "installed_version", lambda package: made.installed)
-    monkeypatch.setattr(_transport_state, "is_automatic", lambda package: package in made.automatic)
-    monkeypatch.setattr(_module_swap, "holders", lambda modules, users: {"nvme-tcp": made.holders})
+    monkeypatch.setattr(_packages, "installed_version", lambda package: made.installed)
+    monkeypatch.setattr(_packages, "is_automatic", lambda package: package in made.automatic)
+    monkeypatch.setattr(_module_swap, "holders", lambda modules, users: {each.name: made.holders for each in modules})
     return made
 
 
@@ -92,9 +91,27 @@ def test_modules_go_with_a_kernel_that_apt_may_remove_and_stay_with_one_that_was
     machine.check_mode = True
     nvme_transport.main()
     assert not [line for line in machine.result["plan"] if "apt-mark" in line]
-    machine.automatic = [f"linux-image-{os.uname().release}"]
+    machine.automatic = ["linux-image-7.2.12+deb13-amd64"]
     nvme_transport.main()
     assert machine.result["plan"][:2] == [INSTALL, f"apt-mark auto {PACKAGE}"]
+
+
+def test_modules_that_an_earlier_run_did_not_mark_are_marked_once(machine: Machine) -> None:
+    machine.installed, machine.params["load"] = "2", False
+    machine.automatic = ["linux-image-7.2.12+deb13-amd64"]
+    nvme_transport.main()
+    assert machine.done == [f"apt-mark auto {PACKAGE}"]
+    machine.automatic.append(PACKAGE)
+    nvme_transport.main()
+    assert not machine.result["changed"]
+
+
+def test_modules_are_installed_beside_those_in_use_for_the_next_boot(machine: Machine) -> None:
+    machine.holders, machine.params["load"] = ["controller nvme1 (tcp, nqn.a)"], False
+    nvme_transport.main()
+    assert machine.done == machine.result["plan"] == [INSTALL]
+    nvme_transport.main()
+    assert not machine.result["changed"]
 
 
 def test_check_mode_does_nothing_and_tells_the_same(machine: Machine) -> None:
