@@ -13,6 +13,7 @@ from __future__ import annotations
 _EXCLUDED = (
     *(f"{folder}/*" for folder in ("doc", "man", "locale", "info")),
     *(f"initramfs-tools/hooks/{name}" for name in ("dmsetup", "fsck", "keymap", "lvm2", "mdadm", "resume", "thermal")),
+    "initramfs-tools/scripts/*/mdadm",
 )
 DPKG_OPTIONS = tuple(f"--dpkgopt=path-exclude=/usr/share/{path}" for path in _EXCLUDED)
 
