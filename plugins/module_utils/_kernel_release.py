@@ -18,6 +18,9 @@ SERIES = ("7.2", "7.3")
 # 7.2.12+deb13+1-amd64.
 _RELEASE = re.compile(r"(?P<series>\d+\.\d+)\.\d+\+deb\d+(\+\d+)?(-(?P<flavour>[a-z]+))?-(?P<architecture>[a-z0-9]+)")
 
+# The package of rebuilt modules is called this and the kernel release, as the kernel's own is linux-image-<release>.
+MODULES_PACKAGE = "nvme-mptcp-modules-"
+
 REMEDY = (
     "write nvme_kernel_package: linux-image-amd64 (or linux-image-cloud-amd64) and nvme_kernel_reboot: true to have "
     "the kernel of Debian 13's backports tried and kept, if it is of series {}; or boot a kernel that has the "

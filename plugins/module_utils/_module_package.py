@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _cache, _chroot, _module_build
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._chroot import BuildError
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_release import Release
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_release import MODULES_PACKAGE, Release
 
 _CONTROL = """\
 Package: {name}
@@ -77,7 +77,7 @@ class Package:
 
     @property
     def name(self) -> str:
-        return "nvme-mptcp-modules-" + self.release.name
+        return MODULES_PACKAGE + self.release.name
 
     @property
     def patch_sha256(self) -> str:

@@ -14,12 +14,10 @@ import typing as t
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
 
 _APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes", "--quiet", "-o", "DPkg::Lock::Timeout=120")
-#: --no-remove: what would have to go for it is somebody's. The settings of packages stay the site's. The version of
-#: rebuilt modules ends in a hash, so newer ones may have the lower version.
-INSTALL = (
-    *(*_APT, "-o", "Dpkg::Options::=--force-confold"),
-    *("--no-install-recommends", "--no-remove", "--allow-downgrades", "install"),
-)
+# --no-remove: what would have to go for it is somebody's. The settings of packages stay the site's. The version of
+# rebuilt modules ends in a hash, so newer ones may have the lower version.
+_CAREFUL = ("--no-install-recommends", "--no-remove", "--allow-downgrades", "-o", "Dpkg::Options::=--force-confold")
+INSTALL = (*_APT, *_CAREFUL, "install")
 PURGE = (*_APT, "purge")
 
 

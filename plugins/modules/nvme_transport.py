@@ -77,9 +77,8 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _state,
     _transport_state,
 )
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_release import MODULES_PACKAGE
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport_probe import ProbeError
-
-_PREFIX = "nvme-mptcp-modules-"
 
 
 def in_use(modules: list[_module_files.Module]) -> str:
@@ -122,7 +121,7 @@ def installation(package: str, before: str, version: str, source: str) -> list[_
     """Bring a package of modules to a version, and have apt remove it with its kernel."""
     plan = _packages.install([source], package) if before != version else []
     # Installed by name, the modules would keep a kernel that apt otherwise removes once it is old, until /boot is full.
-    kernel = package.replace(_PREFIX, "linux-image-", 1)
+    kernel = package.replace(MODULES_PACKAGE, "linux-image-", 1)
     if _packages.is_automatic(kernel) and (plan or not _packages.is_automatic(package)):
         plan.append(_operation.Operation("run", argv=("apt-mark", "auto", package), about=package))
     return plan
