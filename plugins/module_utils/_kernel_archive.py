@@ -18,6 +18,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _cache, _mmdebstrap
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import checked
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_debs import parse_fields
 
 ARCHITECTURE = "amd64"
@@ -86,7 +87,7 @@ class Archive:
 
     def download(self, packages: t.Sequence[Package], folder: pathlib.Path) -> None:
         """Fetch packages into a folder; apt compares them with the hashes in its signed indices."""
-        self._run(["apt-get", "download", *[f"{one.name}={one.version}" for one in packages]], folder)
+        self._run(["apt-get", "download", "--", *[f"{one.name}={one.version}" for one in packages]], folder)
 
     def _refresh(self) -> None:
         stamp = self._folder / "updated"
@@ -108,17 +109,18 @@ class Archive:
 
     def _show(self, name: str) -> Package | None:
         try:
-            fields = parse_fields(self._run(["apt-cache", "show", "--no-all-versions", name], self._folder))
+            fields = parse_fields(self._run(["apt-cache", "show", "--no-all-versions", "--", name], self._folder))
         except ArchiveError:
             return None
         if "Filename" not in fields:
             return None
-        version = fields["Version"]
+        of = f"of {name} in the archive"
+        version = checked("version", fields["Version"], f"Version {of}")
         return Package(
-            fields["Package"],
+            checked("package", fields["Package"], f"Package {of}"),
             version,
-            fields["Architecture"],
-            fields["SHA256"],
+            checked("package", fields["Architecture"], f"Architecture {of}"),
+            checked("hash", fields["SHA256"], f"SHA256 {of}"),
             int(fields["Size"]),
             of_one_version(f"{fields.get('Pre-Depends', '')}, {fields.get('Depends', '')}", version),
         )
@@ -137,12 +139,16 @@ class Archive:
 def of_one_version(depends: str, version: str) -> tuple[str, ...]:
     """The packages of a dependency field that are asked for in exactly that version."""
     found = re.findall(r"([^\s,|(]+)\s*\(=\s*([^)\s]+)\)", depends)
-    return tuple(name.partition(":")[0] for name, wanted in found if wanted == version)
+    named = (name.partition(":")[0] for name, wanted in found if wanted == version)
+    return tuple(checked("package", name, "a package in Depends") for name in named)
 
 
 def closure(name: str, show: t.Callable[[str], Package | None]) -> list[Package]:
-    """A package and all that belong to it. show: a package by `name` or `name=version`, None when there is none."""
-    first = show(name)
+    """A package and all that belong to it. show: a package by `name` or `name=version`, None when there is none.
+
+    Raises ArchiveError, and Refused for a name that is none.
+    """
+    first = show(checked("package", name, "package"))
     if first is None:
         raise ArchiveError(f"the archive has no package {name}: correct its name, or name the repository that has it")
     found = {first.name: first}

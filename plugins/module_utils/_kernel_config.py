@@ -16,13 +16,14 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _grammar
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._chroot import BuildError
 
 # A target of the source's own make: defconfig, x86_64_defconfig, tinyconfig.
 TARGET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*config")
 
-_SET = re.compile(r"(CONFIG_\w+)=(.+)")
-_UNSET = re.compile(r"# (CONFIG_\w+) is not set")
+_SET = re.compile(r"(CONFIG_\w+)=(.+)", re.ASCII)
+_UNSET = re.compile(r"# (CONFIG_\w+) is not set", re.ASCII)
 
 # Symbols with the file of a key in them. The distribution has the file where it builds its kernels, and only there;
 # without the symbol the build makes a key of its own, or trusts no other.
@@ -45,12 +46,17 @@ class Text:
 def parse(text: str) -> dict[str, str]:
     """The symbols of a configuration with their values; "n" for one that is said not to be set."""
     found = {}
-    for line in text.splitlines():
-        if match := _SET.fullmatch(line.strip()):
+    for line in _lines(text):
+        if match := _SET.fullmatch(line):
             found[match[1]] = match[2]
-        elif match := _UNSET.fullmatch(line.strip()):
+        elif match := _UNSET.fullmatch(line):
             found[match[1]] = "n"
     return found
+
+
+def _lines(text: str) -> list[str]:
+    """The lines as Kconfig tells them apart; what else str.splitlines() ends a line at is part of one there."""
+    return [line.strip(" \t\r") for line in text.split("\n")]
 
 
 def merged(fragments: t.Iterable[Text]) -> dict[str, str]:
@@ -63,12 +69,12 @@ def of_any_build(base: str) -> str:
     return "".join(line for line in base.splitlines(keepends=True) if line.partition("=")[0] not in _OF_ONE_BUILD)
 
 
-def check(fragments: t.Iterable[Text]) -> None:
-    """Raises BuildError for a line that is neither a symbol with its value nor a comment."""
-    for fragment in fragments:
-        for number, line in enumerate(fragment.text.splitlines(), 1):
-            if line.strip() and not line.lstrip().startswith("#") and not _SET.fullmatch(line.strip()):
-                raise BuildError(f"{fragment.name} line {number}: {line.strip()!r} is not CONFIG_NAME=value")
+def check(texts: t.Iterable[Text]) -> None:
+    """Raises Refused for a line that is neither a symbol with a value that no command misreads nor a comment."""
+    for text in texts:
+        for number, line in enumerate(_lines(text.text), 1):
+            if line and not (line.startswith("#") and line.isprintable()):
+                _grammar.checked("configuration line", line, f"{text.name} line {number}")
 
 
 def configure(source: pathlib.Path, base: str, fragments: t.Sequence[Text], make: Make) -> None:

@@ -44,7 +44,7 @@ class Deb:
 
 def read(path: str) -> Deb:
     """The fields of a package's file."""
-    fields = parse_fields(_dpkg_deb("--field", path, "Package", "Version", "Architecture", "Installed-Size"))
+    fields = parse_fields(_dpkg_deb("--field", "--", path, "Package", "Version", "Architecture", "Installed-Size"))
     return Deb(
         path,
         fields["Package"],
@@ -76,7 +76,7 @@ def find_image(debs: t.Iterable[Deb]) -> Image | None:
 
 
 def _image(path: str) -> Image | None:
-    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", path], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", "--", path], stdout=subprocess.PIPE) as process:
         try:
             with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
                 for member in archive:

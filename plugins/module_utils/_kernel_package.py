@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _cache,
     _chroot,
+    _grammar,
     _kernel_build,
     _kernel_config,
     _module_files,
@@ -83,10 +84,10 @@ class Kernel:
 def describe(
     cache: pathlib.Path, source: Source, patches: t.Sequence[Text], base: str, fragments: t.Sequence[Text]
 ) -> Kernel:
-    """The kernel for these inputs; whether it is built depends on them alone."""
-    _kernel_config.check(fragments)
+    """The kernel for these inputs; whether it is built depends on them alone. Raises Refused for a configuration."""
     target = _kernel_config.TARGET.fullmatch(base) is not None
     base = base if target else _kernel_config.of_any_build(base)
+    _kernel_config.check([*([] if target else [Text("config_base", base)]), *fragments])
     key = _cache.content_hash(
         {
             "recipe": _RECIPE,
@@ -135,7 +136,7 @@ def _take(chroot: pathlib.Path, work: pathlib.Path, kernel: Kernel, folder: path
     """Put the record into the kernel's package, and keep both."""
     [built] = [path for path in work.glob("linux-image-*.deb") if "-dbg_" not in path.name]
     name, version, _ = built.name.split("_")
-    release = name[len("linux-image-") :]
+    release = _grammar.checked("kernel release", name[len("linux-image-") :], f"the release of {built.name}")
     config = (work / "linux/.config").read_bytes()
     compiler = re.search(rb'^CONFIG_CC_VERSION_TEXT="(.*)"$', config, re.MULTILINE)
     record = {

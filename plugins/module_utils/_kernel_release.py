@@ -16,7 +16,10 @@ SERIES = ("7.2", "7.3")
 
 # Debian's names of kernel releases: 7.2.12+deb13-cloud-amd64, 7.2.12+deb14-amd64; of a second upload
 # 7.2.12+deb13+1-amd64.
-_RELEASE = re.compile(r"(?P<series>\d+\.\d+)\.\d+\+deb\d+(\+\d+)?(-(?P<flavour>[a-z]+))?-(?P<architecture>[a-z0-9]+)")
+_RELEASE = re.compile(
+    r"(?P<series>\d+\.\d+)\.\d+\+deb\d+(\+\d+)?(-(?P<flavour>[a-z]+))?-(?P<architecture>[a-z0-9]+)",
+    re.ASCII,
+)
 
 # The package of rebuilt modules is called this and the kernel release, as the kernel's own is linux-image-<release>.
 MODULES_PACKAGE = "nvme-mptcp-modules-"

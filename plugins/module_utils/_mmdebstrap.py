@@ -19,6 +19,8 @@ import tempfile
 import typing as t
 from collections import deque
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _grammar
+
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 SUITE = "trixie"
 BACKPORTS = SUITE + "-backports"
@@ -45,7 +47,7 @@ _KERNEL_FROM_BACKPORTS = f"Package: linux-*\nPin: release n={BACKPORTS}\nPin-Pri
 
 
 class MmdebstrapError(Exception):
-    """A mirror that cannot be told, or an mmdebstrap that failed; the text says which and what to do."""
+    """A mirror that cannot be told, no package, or an mmdebstrap that failed; the text says which and what to do."""
 
 
 def parse_index_targets(output: str) -> str | None:
@@ -147,12 +149,22 @@ def _command(
         "--variant=" + variant,
         "--aptopt=" + options,
         f"--setup-hook=copy-in {pins} /etc/apt/preferences.d",
-        "--include=" + ",".join(packages),
+        "--include=" + ",".join(map(_wanted, packages)),
         *arguments,
         SUITE,
         target,
         "-",
     ]
+
+
+def _wanted(package: str) -> str:
+    """A package of --include, NAME or NAME=VERSION: mmdebstrap splits it at blanks and gives the words to apt-get."""
+    name, equals, version = package.partition("=")
+    try:
+        _grammar.checked("package", name, "package")
+        return f"{name}={_grammar.checked('version', version, f'version of {name}')}" if equals else name
+    except _grammar.Refused as error:
+        raise MmdebstrapError(str(error)) from None
 
 
 def _run(command: t.Sequence[str], stdin: str, on_line: t.Callable[[str], None] | None) -> None:

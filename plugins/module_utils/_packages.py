@@ -17,8 +17,8 @@ _APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes", "--quiet", 
 # --no-remove: what would have to go for it is somebody's. The settings of packages stay the site's. The version of
 # rebuilt modules ends in a hash, so newer ones may have the lower version.
 _CAREFUL = ("--no-install-recommends", "--no-remove", "--allow-downgrades", "-o", "Dpkg::Options::=--force-confold")
-INSTALL = (*_APT, *_CAREFUL, "install")
-PURGE = (*_APT, "purge")
+INSTALL = (*_APT, *_CAREFUL, "install", "--")
+PURGE = (*_APT, "purge", "--")
 
 
 def install(sources: t.Sequence[str], about: str) -> list[Operation]:
@@ -29,7 +29,7 @@ def install(sources: t.Sequence[str], about: str) -> list[Operation]:
 def installed_version(package: str) -> str:
     """Version of an installed package; empty when it is not installed, or the machine has no dpkg."""
     # Reason for a command: dpkg's database has no other stable reader.
-    command = ["dpkg-query", "--show", "--showformat=${db:Status-Status} ${Version}\n", package]
+    command = ["dpkg-query", "--show", "--showformat=${db:Status-Status} ${Version}\n", "--", package]
     try:
         result = subprocess.run(command, capture_output=True, text=True)
     except FileNotFoundError:
@@ -41,5 +41,5 @@ def installed_version(package: str) -> str:
 def is_automatic(package: str) -> bool:
     """Whether apt installed a package because another one needs it, and removes it when none does any longer."""
     # Reason for a command: apt's marks have no other stable reader.
-    result = subprocess.run(["apt-mark", "showauto", package], capture_output=True, text=True)
+    result = subprocess.run(["apt-mark", "showauto", "--", package], capture_output=True, text=True)
     return result.stdout.strip() == package

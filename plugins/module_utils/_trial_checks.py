@@ -112,7 +112,8 @@ def removal(command: t.Sequence[str]) -> list[str]:
 
 
 def _simulate(command: t.Sequence[str]) -> subprocess.CompletedProcess[str]:
-    simulated = [*command, "--simulate"]
+    words = command.index("--")
+    simulated = [*command[:words], "--simulate", *command[words:]]
     return subprocess.run(simulated, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
 

@@ -157,6 +157,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _mmdebstrap,
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._chroot import BuildError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused, shown
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_config import Text
 
 _SUPPORTED = "x86_64"
@@ -178,7 +179,7 @@ def texts(given: t.Sequence[t.Mapping[str, str]]) -> list[Text]:
 def obstacle(architecture: str, here: str) -> str:
     """Why this machine cannot build for that architecture; empty when it can."""
     if architecture != _SUPPORTED:
-        return f"a kernel for {architecture} cannot be built: method source is made for {_SUPPORTED} alone"
+        return f"a kernel for {shown(architecture)} cannot be built: method source is made for {_SUPPORTED} alone"
     if here != architecture:
         return f"the build host is {here}: a kernel for {architecture} is built on a machine of that architecture"
     return ""
@@ -214,7 +215,7 @@ def main() -> None:
     )
     try:
         module.exit_json(**run(module))
-    except (BuildError, _mmdebstrap.MmdebstrapError, OSError) as error:
+    except (BuildError, Refused, _mmdebstrap.MmdebstrapError, OSError) as error:
         module.fail_json(msg=f"the kernel was not built: {error}")
 
 

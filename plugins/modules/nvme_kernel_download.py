@@ -82,6 +82,7 @@ import pathlib
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _cache, _kernel_archive, _kernel_release, _mmdebstrap
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused, shown
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_archive import ArchiveError
 
 
@@ -108,8 +109,8 @@ def main() -> None:
         if changed and not module.check_mode:
             waiting = "waiting for another process that downloads this kernel"
             _cache.ensure(entry, lambda folder: archive.download(packages, folder), lambda: module.debug(waiting))
-    except (ArchiveError, _mmdebstrap.MmdebstrapError, OSError) as error:
-        module.fail_json(msg=f"kernel {name} was not downloaded: {error}")
+    except (ArchiveError, Refused, _mmdebstrap.MmdebstrapError, OSError) as error:
+        module.fail_json(msg=f"kernel {shown(name)} was not downloaded: {error}")
     version = packages[0].version
     size = sum(package.size for package in packages)
     module.exit_json(

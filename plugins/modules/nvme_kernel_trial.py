@@ -111,6 +111,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _trial_ledger,
     _trial_steps,
 )
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused, checked
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_debs import DebError
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._trial_steps import TrialError
 
@@ -126,6 +127,10 @@ def arm(module: AnsibleModule, loader: _loader.Loader | None, ledger: dict[str, 
         tried = ledger["trial"]["release"]
         raise TrialError(f"kernel {tried} was tried, and the machine came back with {running}: end that trial first")
     wanted = {package["name"]: package for package in module.params["packages"]}
+    for name, package in wanted.items():
+        checked("package", name, "name of a package")
+        checked("version", package["version"], f"version of package {name}")
+        checked("file name", os.path.basename(package["path"]), f"path of package {name}")
     before = {name: _packages.installed_version(name) for name in wanted}
     files = {name: os.path.join(folder, os.path.basename(package["path"])) for name, package in wanted.items()}
     missing = {name: file for name, file in files.items() if before[name] != wanted[name]["version"]}
@@ -210,10 +215,11 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
+        checked("kernel release", module.params["release"], "release")
         with _state.lock():
             loader = _loader.find()
             lines = STEPS[module.params["state"]](module, loader, _trial_ledger.read())
-    except (TrialError, DebError, _operation.Refused, _state.Busy, _state.Damaged, OSError) as error:
+    except (TrialError, DebError, Refused, _operation.Refused, _state.Busy, _state.Damaged, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=bool(lines),

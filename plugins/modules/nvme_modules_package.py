@@ -82,6 +82,7 @@ import pathlib
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _kernel_release, _mmdebstrap, _module_package
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._chroot import BuildError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused, checked
 
 
 def main() -> None:
@@ -94,7 +95,12 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    name, version = module.params["kernel_release"], module.params["kernel_version"]
+    try:
+        name = checked("kernel release", module.params["kernel_release"], "kernel_release")
+        version = checked("version", module.params["kernel_version"], "kernel_version")
+    except Refused as error:
+        module.fail_json(msg=str(error))
+        return
     obstacles = _kernel_release.obstacles(name, version, signed_only=False)
     release = _kernel_release.parse_release(name)
     if obstacles or release is None:

@@ -65,6 +65,7 @@ plan:
   elements: str
 """
 
+import os
 import typing as t
 from dataclasses import replace
 
@@ -77,6 +78,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _state,
     _transport_state,
 )
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused, checked, shown
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_release import MODULES_PACKAGE
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport_probe import ProbeError
 
@@ -123,7 +125,7 @@ def installation(package: str, before: str, version: str, source: str) -> list[_
     # Installed by name, the modules would keep a kernel that apt otherwise removes once it is old, until /boot is full.
     kernel = package.replace(MODULES_PACKAGE, "linux-image-", 1)
     if _packages.is_automatic(kernel) and (plan or not _packages.is_automatic(package)):
-        plan.append(_operation.Operation("run", argv=("apt-mark", "auto", package), about=package))
+        plan.append(_operation.Operation("run", argv=("apt-mark", "auto", "--", package), about=package))
     return plan
 
 
@@ -179,9 +181,13 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
+        checked("package", module.params["package"], "package")
+        checked("version", module.params["version"], "version")
+        if not os.path.isabs(module.params["src"]):
+            raise Refused(f"src is {shown(module.params['src'])}, which is no absolute path of a file; name one")
         with _state.lock():
             result = bring(module)
-    except (_state.Busy, OSError) as error:
+    except (Refused, _state.Busy, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

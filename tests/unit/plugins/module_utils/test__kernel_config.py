@@ -9,6 +9,7 @@ from typing import Callable
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _kernel_config
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._chroot import BuildError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_config import Text
 
 
@@ -56,8 +57,47 @@ def test_a_symbol_that_did_not_stick_is_named(tmp_path: pathlib.Path, make: Call
 
 
 def test_a_line_that_is_no_symbol_is_named_before_anything_runs() -> None:
-    with pytest.raises(BuildError, match=r"site.config line 2: 'MPTCP=y' is not CONFIG_NAME=value"):
+    with pytest.raises(
+        Refused, match=r"site.config line 2 is 'MPTCP=y', which is no configuration line \(CONFIG_NAME=y"
+    ):
         _kernel_config.check([Text("site.config", "# comment\nMPTCP=y\n")])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'CONFIG_INITRAMFS_SOURCE="$(shell id)"',
+        'CONFIG_INITRAMFS_SOURCE="x;id"',
+        'CONFIG_INITRAMFS_SOURCE="x `id`"',
+        'CONFIG_INITRAMFS_SOURCE="a\\" | id #"',
+        "CONFIG_NR_CPUS=$(id)",
+        "CONFIG_NR_CPUS=8 # $(id)",
+        "include /etc/shadow",
+        # Kconfig's line ends at a newline alone.
+        'CONFIG_A=y\x0cCONFIG_INITRAMFS_SOURCE="x"',
+        "# a comment\0",
+        "# a comment\x85CONFIG_A=y",
+    ],
+)
+def test_a_line_that_make_or_a_shell_would_run_is_refused(line: str) -> None:
+    with pytest.raises(Refused, match="base line 2"):
+        _kernel_config.check([Text("base", f"CONFIG_NET=y\n{line}\n")])
+
+
+def test_a_distribution_s_lines_are_taken() -> None:
+    lines = [
+        'CONFIG_CC_VERSION_TEXT="x86_64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0"',
+        'CONFIG_DEFAULT_HOSTNAME="(none)"',
+        'CONFIG_LSM="landlock,lockdown,yama"',
+        'CONFIG_CMDLINE="console=ttyS0,115200n8 root=/dev/vda1 panic=10"',
+        'CONFIG_INITRAMFS_SOURCE=""',
+        "CONFIG_PHYSICAL_START=0x1000000",
+        "CONFIG_PANIC_TIMEOUT=-1",
+        "# CONFIG_WIFI is not set",
+        "# Networking: \u2014",
+        "  CONFIG_NET=y  \r",
+    ]
+    _kernel_config.check([Text("base", "\n".join(lines))])
 
 
 def test_files_of_keys_that_only_the_distribution_has_are_left_out(

@@ -8,7 +8,7 @@ import pathlib
 
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _kernel_package
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._chroot import BuildError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_config import Text
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_source import Source
 from ansible_collections.nvmeof.mptcp.plugins.modules import nvme_kernel_build
@@ -75,8 +75,13 @@ def test_a_kernel_is_not_another_one_for_the_build_that_its_base_comes_from(tmp_
 
 
 def test_a_bad_fragment_is_refused_at_once(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(BuildError, match="site line 1"):
+    with pytest.raises(Refused, match="site line 1"):
         describe(tmp_path, fragments=[Text("site", "MPTCP=y")])
+
+
+def test_the_configuration_of_another_machine_is_read_before_it_is_used(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(Refused, match="config_base line 1"):
+        describe(tmp_path, base='CONFIG_INITRAMFS_SOURCE="$(shell id)"\n')
 
 
 def test_a_kernel_in_the_cache_is_not_built_again(tmp_path: pathlib.Path) -> None:
@@ -111,7 +116,7 @@ def test_an_estimate_grows_with_the_configuration_and_falls_with_processors() ->
 @pytest.mark.parametrize(
     ("wanted", "here", "said"),
     [
-        ("aarch64", "x86_64", "a kernel for aarch64 cannot be built"),
+        ("aarch64", "x86_64", "a kernel for 'aarch64' cannot be built"),
         ("x86_64", "aarch64", "the build host is aarch64"),
         ("x86_64", "x86_64", ""),
     ],

@@ -112,3 +112,27 @@ def test_a_missing_program_is_named_with_its_package(tmp_path: pathlib.Path, mon
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(_mmdebstrap.MmdebstrapError, match="apt-get install mmdebstrap"):
         _mmdebstrap.check_prerequisites()
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        # mmdebstrap splits at blanks, and apt-get takes the words for options of its own.
+        "linux-headers-7.3.4+deb13-amd64=7.3.4-1~bpo13+1 -oDPkg::Chroot-Directory=/ -oDPkg::Pre-Invoke::=id>/root/x",
+        "-oDPkg::Pre-Invoke::=id",
+        "kmod\n-oDPkg::Pre-Invoke::=id",
+        "kmod,make",
+        "kmod=",
+        "kmod=1=2",
+        "./kmod.deb",
+        "?essential",
+    ],
+)
+def test_what_is_no_package_and_version_does_not_reach_apt(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setattr(_mmdebstrap, "check_prerequisites", lambda: None)
+    program(tmp_path, "mmdebstrap", f"touch {tmp_path}/ran", monkeypatch)
+    with pytest.raises(_mmdebstrap.MmdebstrapError, match=r"which is no (package|version)"):
+        _mmdebstrap.bootstrap(str(tmp_path / "out"), "http://mirror.example/debian", ["make", package])
+    assert not (tmp_path / "ran").exists()

@@ -166,7 +166,16 @@ def test_a_file_that_is_no_package(tmp_path: Path) -> None:
 def test_what_the_installation_lacks_is_named(tmp_path: Path) -> None:
     status = tmp_path / "status"
     status.touch()
-    install = ["apt-get", "--yes", "-o", f"Dir::State::Status={status}", "-o", "Dir::State::Lists=/dev/null", "install"]
+    install = [
+        "apt-get",
+        "--yes",
+        "-o",
+        f"Dir::State::Status={status}",
+        "-o",
+        "Dir::State::Lists=/dev/null",
+        "install",
+        "--",
+    ]
     assert _trial_checks.installation([*install, make_deb(tmp_path, "whole", {})]) == []
     [refused] = _trial_checks.installation([*install, make_deb(tmp_path, "part", {}, "other-part (= 1)")])
     assert "other-part (= 1)" in refused

@@ -93,14 +93,14 @@ def test_modules_go_with_a_kernel_that_apt_may_remove_and_stay_with_one_that_was
     assert not [line for line in machine.result["plan"] if "apt-mark" in line]
     machine.automatic = ["linux-image-7.2.12+deb13-amd64"]
     nvme_transport.main()
-    assert machine.result["plan"][:2] == [INSTALL, f"apt-mark auto {PACKAGE}"]
+    assert machine.result["plan"][:2] == [INSTALL, f"apt-mark auto -- {PACKAGE}"]
 
 
 def test_modules_that_an_earlier_run_did_not_mark_are_marked_once(machine: Machine) -> None:
     machine.installed, machine.params["load"] = "2", False
     machine.automatic = ["linux-image-7.2.12+deb13-amd64"]
     nvme_transport.main()
-    assert machine.done == [f"apt-mark auto {PACKAGE}"]
+    assert machine.done == [f"apt-mark auto -- {PACKAGE}"]
     machine.automatic.append(PACKAGE)
     nvme_transport.main()
     assert not machine.result["changed"]
