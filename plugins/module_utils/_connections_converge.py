@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Collection, Mapping, Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved as keeping
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_identity, _sock_diag, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_identity, _lock, _sock_diag, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_apply import (
     before_disconnects,
     is_connect,
@@ -104,7 +104,7 @@ def converge(
     Raises Invalid or IdentityRefused before anything is changed, Refused or NotConverged after a part of it.
     """
     # Check mode leaves no file behind, and reads what a run in progress has done so far.
-    with contextlib.nullcontext() if check else _state.lock():
+    with contextlib.nullcontext() if check else _lock.lock("intent", "host"):
         description = described()
         nvme, found = look(), _host_identity.find()
         who = _host_identity.resolve(description.get("hostnqn", ""), description.get("hostid", ""), found, nvme)

@@ -13,7 +13,7 @@ import threading
 from typing import Any, Iterator, Mapping, Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved as keeping
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _lock, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_converge import NotConverged, converge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_desired import Invalid
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_identity import IdentityInUse, IdentityRefused
@@ -85,7 +85,7 @@ class Keeper:
             self._failed = error.failed
             yield from self._note(error.notes)
             yield from self._wait_for(error.errors)
-        except (Refused, _state.Busy, IdentityInUse) as error:
+        except (Refused, _lock.Busy, IdentityInUse) as error:
             # A controller that went away between the look and the write, a long run of a playbook, or a controller that
             # somebody made under another identity: the event of its removal ends the pause.
             yield from self._wait_for([str(error)])

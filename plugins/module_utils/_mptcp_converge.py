@@ -9,6 +9,7 @@ import contextlib
 from typing import Any, Iterable
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _lock,
     _mptcp_actual,
     _mptcp_description,
     _mptcp_feasible,
@@ -31,7 +32,7 @@ ERRORS = (
     OSError,
     ValueError,
     Refused,
-    _state.Busy,
+    _lock.Busy,
     NotConverged,
     _mptcp_feasible.TooManyRails,
     _mptcp_feasible.TooManyEndpoints,
@@ -69,7 +70,7 @@ def converge(
     C(missing). Raises ERRORS; all but OSError, Refused and NotConverged before the first change.
     """
     # The file of the lock is created by taking it, and a check writes nothing.
-    with contextlib.nullcontext() if check else _state.lock():
+    with contextlib.nullcontext() if check else _lock.lock("network"):
         description = wanted or _mptcp_saved.load()
         if description is None:
             raise FileNotFoundError(f"nothing was saved as {_state.CONFIG_DIR}/{SLICE}.json: run the role mptcp")

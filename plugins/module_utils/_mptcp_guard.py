@@ -9,6 +9,7 @@ import time
 from typing import Any, Iterator
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _lock,
     _mptcp_actual,
     _mptcp_converge,
     _mptcp_counters,
@@ -17,7 +18,6 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _mptcp_reach,
     _mptcp_saved,
     _sock_diag,
-    _state,
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_events import Seen
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_heal import Healer
@@ -164,7 +164,7 @@ def add_again(rail: str) -> None:
 
 
 def _replace(rail: str, add: bool) -> bool:
-    with _state.lock():
+    with _lock.lock("network"):
         # Read under the lock: a playbook may just have replaced it.
         description = _mptcp_saved.load() or {"endpoints": []}
         links = _mptcp_actual.interfaces(_mptcp_actual.ip_json("address", "show"))

@@ -12,6 +12,7 @@ from typing import Any, Collection, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _configfs,
+    _lock,
     _nvmet_interrupted,
     _nvmet_plan,
     _nvmet_sizes,
@@ -54,7 +55,7 @@ class Machine:
     devices: Devices = field(default_factory=Devices)
     config_dir: str = _state.CONFIG_DIR
     owned_dir: str = _state.OWNED_DIR
-    lock_path: str = _state.LOCK_PATH
+    locks: str = _lock.FOLDER
 
 
 @dataclass
@@ -105,7 +106,7 @@ def converge(
     """
     on = machine or Machine()
     wanted = parse(description)
-    with contextlib.nullcontext() if check else _state.lock(on.lock_path):
+    with contextlib.nullcontext() if check else _lock.lock("target", folder=on.locks):
         owned = _state.owned(SLICE, on.owned_dir)
         actual, bad, prepared = _look(on, wanted, check, boot, owned, prune)
         bad.update({f"hosts/{nqn}": f"{label(f'hosts/{nqn}')}: {why}" for nqn, why in keyless.items()})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any, Mapping
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _lock, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import HOST
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import Machine, Result, converge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import SLICE, restored
@@ -27,9 +27,9 @@ def give(nqn: str, keys: Mapping[str, str], check: bool = False, machine: Machin
     Raises NotServed, and what converge raises; with check also Busy.
     """
     on = machine or Machine()
-    if check and os.path.exists(on.lock_path):
+    if check and os.path.exists(os.path.join(on.locks, "target.lock")):
         # What cannot be done now is to be known before another target is changed. The file is there already.
-        with _state.lock(on.lock_path):
+        with _lock.lock("target", folder=on.locks):
             pass
     saved = _state.load(SLICE, on.config_dir)
     if saved is None:

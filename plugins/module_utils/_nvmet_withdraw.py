@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Mapping
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _configfs, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _configfs, _lock
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_apply import apply_all
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import Machine
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import parse
@@ -42,7 +42,7 @@ def withdraw(
     if not shutting_down():
         return ["this machine is not shutting down; what it serves stays as it is"]
     on = machine or Machine()
-    with _state.lock(on.lock_path, _LOCK):
+    with _lock.lock("target", folder=on.locks, timeout=_LOCK):
         actual = _configfs.gather(on.kernel, on.root)
         operations = plan(parse(checked(saved, on.config_dir)["target"]), actual, on.root)
         apply_all(operations, explain, on.kernel.perform)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Note that this module util is PRIVATE to the collection.
-"""What survives a reboot: one JSON file per slice (mptcp, target, host), what we own, and the lock around every change.
+"""What survives a reboot: one JSON file per slice (mptcp, target, host), and what we own.
 
 The description is renamed into place only after an apply succeeded, so a refused plan is not applied at the next boot.
 Ownership is written ahead of an apply, so a killed run neither forgets nor adopts anything.
@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
-import time
 from typing import Any, Iterator
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, put
@@ -23,12 +21,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Ope
 CONFIG_DIR = "/etc/nvmeof-mptcp"
 #: What an earlier description of ours created, per slice.
 OWNED_DIR = "/var/lib/nvmeof-mptcp"
-LOCK_PATH = "/run/nvmeof-mptcp.lock"
 SLICES = ("mptcp", "target", "host")
-
-
-class Busy(Exception):
-    """Another run held the lock for longer than we were willing to wait."""
 
 
 class Damaged(ValueError):
@@ -74,46 +67,6 @@ def writing(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise Unsaved(error.errno or 0, error.strerror or str(error), path) from error
-
-
-@contextlib.contextmanager
-def lock(path: str = LOCK_PATH, timeout: float = 60.0) -> Iterator[None]:
-    """The lock that Ansible, boot and events share; the kernel drops it when its holder dies."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + timeout
-    try:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise Busy(_busy(path, handle, timeout)) from None
-                time.sleep(0.1)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _busy(path: str, handle: int, timeout: float) -> str:
-    pid = _holder(os.fstat(handle))
-    who, see = (f"process {pid}", f" (`ps -fp {pid}` shows it)") if pid else ("another process", "")
-    return (
-        f"{path}: {who}, a run of this collection or its boot unit, has held this lock for more than {timeout:g} s. "
-        f"Nothing was changed; wait until it ends{see} and run again"
-    )
-
-
-def _holder(file: os.stat_result) -> int | None:
-    """The process that has the flock(2) lock of a file, where the kernel tells; one of another namespace has no ID."""
-    number = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
-    try:
-        with open("/proc/locks", encoding="ascii") as stream:
-            rows = [line.split() for line in stream]
-    except OSError:
-        return None
-    # 1: FLOCK ADVISORY WRITE 1234 fe:00:2146755 0 EOF
-    return next((int(row[4]) for row in rows if row[1] == "FLOCK" and row[5] == number and int(row[4]) > 0), None)
 
 
 def replace_file(path: str, content: str | bytes, mode: int = 0o600) -> None:

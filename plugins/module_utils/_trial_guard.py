@@ -20,7 +20,7 @@ import sys
 import time
 from typing import Any, Iterable, Mapping
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state, _trial_ledger
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _lock, _trial_ledger
 
 WATCHDOG = "/dev/watchdog"
 TRIGGER = "/proc/sysrq-trigger"
@@ -129,7 +129,7 @@ def _undecided(trial: Mapping[str, Any]) -> bool:
 def _note(reason: str) -> None:
     """Leave the reason for the next play, as far as that can be done."""
     try:
-        with _state.lock(timeout=5):
+        with _lock.lock("kernel", timeout=5):
             ledger = _trial_ledger.read()
             if ledger["trial"]:
                 ledger["trial"]["guard"] = reason

@@ -376,9 +376,9 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_options im
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import argument_spec
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_identity import IdentityRefused
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._lock import Busy
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import as_dict
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import Busy
 
 
 def main() -> None:

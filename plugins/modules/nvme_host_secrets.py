@@ -44,7 +44,7 @@ path:
 import contextlib
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved, _lock, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import malformed
 
 
@@ -61,9 +61,9 @@ def main() -> None:
         if malformed(value):
             module.fail_json(msg=f"{name} {malformed(value)}")
     try:
-        with contextlib.nullcontext() if module.check_mode else _state.lock():
+        with contextlib.nullcontext() if module.check_mode else _lock.lock("intent", "host"):
             changed = _connections_saved.expect([secrets], _state.CONFIG_DIR, module.check_mode)
-    except (_state.Busy, ValueError, OSError) as error:
+    except (_lock.Busy, ValueError, OSError) as error:
         module.fail_json(msg=str(error))
     path = _connections_saved.file(_state.CONFIG_DIR)
     shown = f"{path}: other secrets to try\n" if changed else ""

@@ -104,6 +104,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _loader,
+    _lock,
     _operation,
     _packages,
     _state,
@@ -216,10 +217,10 @@ def main() -> None:
     )
     try:
         checked("kernel release", module.params["release"], "release")
-        with _state.lock():
+        with _lock.lock("kernel"):
             loader = _loader.find()
             lines = STEPS[module.params["state"]](module, loader, _trial_ledger.read())
-    except (TrialError, DebError, Refused, _operation.Refused, _state.Busy, _state.Damaged, OSError) as error:
+    except (TrialError, DebError, Refused, _operation.Refused, _lock.Busy, _state.Damaged, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=bool(lines),

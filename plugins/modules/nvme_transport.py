@@ -71,11 +71,11 @@ from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _lock,
     _module_files,
     _module_swap,
     _operation,
     _packages,
-    _state,
     _transport_state,
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused, checked, shown
@@ -145,7 +145,9 @@ def bring(module: AnsibleModule) -> dict[str, t.Any]:
     if not module.check_mode:
         carry_out(module, install)
         if load:
-            swap(module)
+            # Not while apt works: until here nothing that runs is touched.
+            with _lock.lock("target", "host"):
+                swap(module)
     return {
         "changed": bool(plan),
         "plan": [operation.line() for operation in plan],
@@ -185,9 +187,9 @@ def main() -> None:
         checked("version", module.params["version"], "version")
         if not os.path.isabs(module.params["src"]):
             raise Refused(f"src is {shown(module.params['src'])}, which is no absolute path of a file; name one")
-        with _state.lock():
+        with _lock.lock("kernel"):
             result = bring(module)
-    except (Refused, _state.Busy, OSError) as error:
+    except (Refused, _lock.Busy, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

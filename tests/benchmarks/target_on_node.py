@@ -102,7 +102,7 @@ def main() -> None:
         for namespace in subsystem["namespaces"]:
             with open(namespace["device_path"], "wb") as stream:
                 stream.truncate(1 << 20)
-    plain = Machine(config_dir="etc", owned_dir="var", lock_path="lock")
+    plain = Machine(config_dir="etc", owned_dir="var", locks="locks")
     if sys.argv[1:] == ["nochange"]:
         converge(wanted, machine=plain)
         return
@@ -114,11 +114,11 @@ def main() -> None:
         return
     seen = Recorder()
     converge({}, prune="all", machine=plain)
-    converge(wanted, machine=Machine(kernel=seen, config_dir="etc", owned_dir="var", lock_path="lock"))
+    converge(wanted, machine=Machine(kernel=seen, config_dir="etc", owned_dir="var", locks="locks"))
     # Once more, for the reads of a run that finds everything as it should be.
     seen.reads, seen.folders = [], []
     made = [operation for operation in seen.operations if "/ports/65535" not in operation.path]
-    again = Machine(kernel=seen, config_dir="etc", owned_dir="var", lock_path="lock")
+    again = Machine(kernel=seen, config_dir="etc", owned_dir="var", locks="locks")
     assert not converge(wanted, machine=again).changed
     Root().save_to_file(SAVED)
     found = {}

@@ -58,7 +58,7 @@ def pair(number: int, start: dict[str, Any], first: dict[str, Any], second: dict
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        on = Machine(config_dir=f"{folder}/etc", owned_dir=f"{folder}/var", lock_path=f"{folder}/lock")
+        on = Machine(config_dir=f"{folder}/etc", owned_dir=f"{folder}/var", locks=f"{folder}/locks")
         start, pairs = json.load(sys.stdin)
         for number, (first, second) in enumerate(pairs):
             print(json.dumps(pair(number, start, first, second, on)), flush=True)

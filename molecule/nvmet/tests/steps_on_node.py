@@ -36,7 +36,7 @@ class Mortal(Live):
 
 def run(description: dict[str, Any], kernel: Live | None = None, check: bool = False) -> Result:
     named = [subsystem["nqn"] for subsystem in description.get("subsystems", [])]
-    on = Machine(kernel=kernel or Live(), config_dir="etc", owned_dir="var", lock_path="lock")
+    on = Machine(kernel=kernel or Live(), config_dir="etc", owned_dir="var", locks="locks")
     # Nothing at all is described to clean up.
     prune = "owned" if description else "all"
     return converge(description, check=check, prune=prune, allow_disruption=named, machine=on)

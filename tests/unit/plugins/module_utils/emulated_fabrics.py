@@ -20,6 +20,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _discovery,
     _host_identity,
     _host_names,
+    _lock,
     _nvme_connect,
     _nvme_reauth,
     _nvme_sysfs,
@@ -170,7 +171,7 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
         monkeypatch.setattr(keeps, "__defaults__", (os.path.join(root, "etc"),))
     for keeps in (_state.owned, _state.own):
         monkeypatch.setattr(keeps, "__defaults__", (os.path.join(root, "own"),))
-    monkeypatch.setattr(_state, "lock", functools.partial(_state.lock, os.path.join(root, "lock")))
+    monkeypatch.setattr(_lock, "FOLDER", os.path.join(root, "locks"))
     return found
 
 

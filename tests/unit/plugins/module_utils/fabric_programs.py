@@ -4,11 +4,11 @@
 
 CONVERGE = """
 import json, sys
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_converge, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _lock, _mptcp_converge, _state
 folder, plan = sys.argv[1], json.loads(sys.argv[2])
 for function in (_state.load, _state.save, _state.would_save, _state.owned, _state.own):
     function.__defaults__ = (folder,)
-_state.lock.__wrapped__.__defaults__ = (folder + "/lock", 5.0)
+_lock.FOLDER = folder + "/locks"
 print(json.dumps(_mptcp_converge.converge(plan, check=sys.argv[3:] == ["check"])))
 """
 WATCH = CONVERGE.replace(

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _lock,
     _mptcp_actual,
     _mptcp_converge,
     _mptcp_feasible,
     _operation,
     _state,
 )
+from lock_holders import another_holds
 from test__mptcp_plan import Kernel, bare, description
 
 
@@ -51,8 +53,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     for function in (_state.load, _state.save, _state.would_save, _state.owned, _state.own):
         defaults = tuple(str(tmp_path / "etc") for _ in function.__defaults__ or ())
         monkeypatch.setattr(function, "__defaults__", defaults)
-    inner = _state.lock.__wrapped__
-    monkeypatch.setattr(inner, "__defaults__", (str(tmp_path / "lock"), 1.0))
+    monkeypatch.setattr(_lock, "FOLDER", str(tmp_path / "locks"))
     return model
 
 
@@ -218,7 +219,7 @@ def test_saved_description_is_read_under_the_lock(machine: Machine, monkeypatch:
     held: list[bool] = []
 
     def load(_name: str) -> Any:
-        with pytest.raises(_state.Busy), _state.lock(timeout=0):
+        with pytest.raises(BlockingIOError), another_holds(_lock.FOLDER, "network"):
             held.append(False)
         held.append(True)
         return description()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _lock,
     _mptcp_actual,
     _mptcp_converge,
     _mptcp_counters,
@@ -16,7 +17,6 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _mptcp_pm,
     _mptcp_reach,
     _sock_diag,
-    _state,
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_events import Seen
 from test__mptcp_heal import connection, flow
@@ -91,7 +91,7 @@ def test_missing_subflow_is_given_back(host: Host) -> None:
 
 
 @pytest.mark.parametrize(
-    "refused", [OSError(34, "too many addresses"), _state.Busy("held"), _mptcp_converge.NotConverged("ignored")]
+    "refused", [OSError(34, "too many addresses"), _lock.Busy("held"), _mptcp_converge.NotConverged("ignored")]
 )
 def test_endpoint_that_cannot_be_put_back_holds_up_no_other_rail(host: Host, refused: Exception) -> None:
     host.endpoints.remove("10.10.2.5")

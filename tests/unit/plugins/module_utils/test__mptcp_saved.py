@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _lock,
     _mptcp_actual,
     _mptcp_converge,
     _mptcp_events,
@@ -24,7 +25,7 @@ from test__mptcp_plan import description
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(_state.load, "__defaults__", (str(tmp_path),))
-    monkeypatch.setattr(_state.lock.__wrapped__, "__defaults__", (str(tmp_path / "lock"), 1.0))
+    monkeypatch.setattr(_lock, "FOLDER", str(tmp_path / "locks"))
     monkeypatch.setattr(_mptcp_actual, "read", lambda: pytest.fail("the network was looked at"))
     monkeypatch.setattr(_mptcp_events.socket, "socket", lambda *_arguments: pytest.fail("events were asked for"))
     return tmp_path / "mptcp.json"

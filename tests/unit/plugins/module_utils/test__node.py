@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _node, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _lock, _node, _state
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
 UNITS = {
@@ -37,7 +37,7 @@ def test_unit_is_not_started_again_for_a_damaged_file(
     assert " again" in line
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("not now"), _state.Busy("held")])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("not now"), _lock.Busy("held")])
 def test_unit_is_started_again_after_any_other_failure(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(_name: str) -> None:
         raise error

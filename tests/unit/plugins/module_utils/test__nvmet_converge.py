@@ -76,7 +76,7 @@ def machine(folder: Path, kernel: EmulatedKernel | None = None, absent=()) -> co
         devices=devices,
         config_dir=str(folder / "etc"),
         owned_dir=str(folder / "var"),
-        lock_path=str(folder / "lock"),
+        locks=str(folder / "locks"),
     )
 
 

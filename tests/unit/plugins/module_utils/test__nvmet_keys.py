@@ -8,11 +8,12 @@ import json
 from pathlib import Path
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _lock, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import converge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_keys import NotServed, give
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import restored
 from emulated_configfs import ROOT
+from lock_holders import another_holds
 from nvmet_descriptions import KEYS
 from test__nvmet_converge import HOST, machine
 from test__nvmet_saved import OTHER, authenticated, key_files
@@ -63,9 +64,9 @@ def test_asking_tells_that_another_run_has_the_lock_and_changes_nothing(
 ) -> None:
     on = machine(tmp_path)
     converge(authenticated(dhchap_key=KEYS[0]), machine=on)
-    monkeypatch.setattr(_state, "lock", functools.partial(_state.lock, timeout=0.0))
+    monkeypatch.setattr(_lock, "lock", functools.partial(_lock.lock, timeout=0.0))
     done = len(on.kernel.performed)
-    with _state.lock(on.lock_path), pytest.raises(_state.Busy, match="has held this lock"):
+    with another_holds(on.locks, "target"), pytest.raises(_lock.Busy, match="has the lock of target"):
         give(HOST, {"dhchap_key": KEYS[1]}, check=True, machine=on)
     assert len(on.kernel.performed) == done
     assert give(HOST, {"dhchap_key": KEYS[1]}, check=True, machine=on).changed

@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import io
 import json
-import multiprocessing
 from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _nvmet_converge, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _nvmet_converge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import Disruptive, converge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import parse
 from ansible_collections.nvmeof.mptcp.plugins.modules import nvmet_config
@@ -70,41 +69,3 @@ def test_no_object_shows_a_key_by_its_fields(tmp_path: Path) -> None:
     assert "A1" in shown
     assert "'dhchap_key': '********'" in shown
     assert not [key for key in KEYS if key[8:] in shown]
-
-
-def _hold(path: str, ready, done) -> None:
-    with _state.lock(path):
-        ready.set()
-        done.wait(60)
-
-
-def test_a_lock_that_another_has_names_its_file_its_holder_and_the_remedy(tmp_path: Path) -> None:
-    on = machine(tmp_path)
-    context = multiprocessing.get_context("spawn")
-    ready, done = context.Event(), context.Event()
-    holder = context.Process(target=_hold, args=(on.lock_path, ready, done))
-    holder.start()
-    try:
-        assert ready.wait(60)
-        with pytest.raises(_state.Busy) as busy, _state.lock(on.lock_path, timeout=0.2):
-            pytest.fail("two have the lock")
-    finally:
-        done.set()
-        holder.join(60)
-    for words in (
-        f"{on.lock_path}: process {holder.pid}, a run of",
-        "for more than 0.2 s",
-        f"`ps -fp {holder.pid}`",
-        "run again",
-    ):
-        assert words in str(busy.value)
-    with _state.lock(on.lock_path, timeout=0):
-        pass
-
-
-def test_a_holder_that_the_kernel_does_not_tell_is_another_process(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(_state, "_holder", lambda file: None)
-    path = str(tmp_path / "lock")
-    words = f"{path}: another process, .* wait until it ends and run again"
-    with _state.lock(path), pytest.raises(_state.Busy, match=words), _state.lock(path, timeout=0):
-        pytest.fail("two have the lock")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _trial_guard, _trial_ledger
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _lock, _trial_guard, _trial_ledger
 
 RUNNING = os.uname().release
 
@@ -89,7 +89,7 @@ def test_the_reason_is_there_for_the_next_play(
 
     monkeypatch.setattr(os, "fork", lambda: 0)
     monkeypatch.setattr(os, "execvp", gone)
-    monkeypatch.setattr(_trial_guard._state.lock.__wrapped__, "__defaults__", (str(tmp_path / "lock"), 5.0))
+    monkeypatch.setattr(_lock, "FOLDER", str(tmp_path / "locks"))
     with pytest.raises(Rebooted, match="systemctl"):
         machine.guard(timeout=100)
     assert "not kept within 100 s" in _trial_ledger.read()["trial"]["guard"]

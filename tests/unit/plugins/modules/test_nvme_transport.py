@@ -8,10 +8,10 @@ from typing import Any, Iterator
 
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _lock,
     _module_swap,
     _operation,
     _packages,
-    _state,
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._module_files import MODULES, Module
 from ansible_collections.nvmeof.mptcp.plugins.modules import nvme_transport
@@ -36,7 +36,7 @@ class Machine:
         self.holders: list[str] = []
         # What connects while the package is installed.
         self.meanwhile: list[str] = []
-        self.locked = False
+        self.locked: list[str] = []
         # What apt installed without being asked for it by name.
         self.automatic: list[str] = []
 
@@ -51,18 +51,20 @@ class Machine:
         return [Module(name, f"/{name}.ko", loaded, self.installed, (), "") for name in MODULES]
 
     def perform(self, plan: list[_operation.Operation], explain: object) -> None:
-        assert self.locked
         for operation in plan:
+            # apt takes minutes, in which hosts connect and rails heal.
+            installs = operation.argv[0] not in ("modprobe", "rmmod")
+            assert self.locked == (["kernel"] if installs else ["kernel", "target", "host"])
             self.done.append(operation.line())
             if "install" in operation.argv:
                 self.installed = "2"
                 self.holders = self.meanwhile
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        self.locked = True
+    def lock(self, *parts: str) -> Iterator[None]:
+        self.locked += parts
         yield
-        self.locked = False
+        del self.locked[-len(parts) :]
 
 
 @pytest.fixture
@@ -72,7 +74,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(nvme_transport, "read_all", made.read_all)
     monkeypatch.setattr(nvme_transport, "prove", lambda module: None)
     monkeypatch.setattr(_operation, "apply", made.perform)
-    monkeypatch.setattr(_state, "lock", made.lock)
+    monkeypatch.setattr(_lock, "lock", made.lock)
     monkeypatch.setattr(_packages, "installed_version", lambda package: made.installed)
     monkeypatch.setattr(_packages, "is_automatic", lambda package: package in made.automatic)
     monkeypatch.setattr(_module_swap, "holders", lambda modules, users: {each.name: made.holders for each in modules})
@@ -140,10 +142,10 @@ def test_a_controller_that_connects_during_the_installation_keeps_its_module(mac
 
 
 def test_another_run_is_waited_for_and_named(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    def busy() -> None:
-        raise _state.Busy("process 7 holds this lock")
+    def busy(part: str) -> None:
+        raise _lock.Busy("process 7 holds this lock")
 
-    monkeypatch.setattr(_state, "lock", busy)
+    monkeypatch.setattr(_lock, "lock", busy)
     with pytest.raises(Failed, match="process 7 holds this lock"):
         nvme_transport.main()
     assert machine.done == []

@@ -1,0 +1,127 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The locks: one a part, one order, a line of those who wait, and the one lock of earlier releases."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _lock
+from lock_holders import an_earlier_one_runs, another_holds
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(_lock, "FOLDER", str(tmp_path / "locks"))
+    return _lock.FOLDER
+
+
+@pytest.mark.parametrize("held", _lock.PARTS)
+def test_a_part_waits_for_itself_alone(held: str, folder: str) -> None:
+    with another_holds(folder, held):
+        for part in _lock.PARTS:
+            if part != held:
+                with _lock.lock(part, timeout=0):
+                    pass
+        with pytest.raises(_lock.Busy), _lock.lock(held, timeout=0):
+            pytest.fail("two have the lock")
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.product(_lock.PARTS, repeat=2)))
+def test_two_parts_are_taken_in_one_order_alone(first: str, second: str) -> None:
+    order = list(_lock.PARTS)
+    if order.index(first) < order.index(second):
+        with _lock.lock(first), _lock.lock(second, timeout=0):
+            pass
+        return
+    with pytest.raises(_lock.WrongOrder, match=f"{first} then {second}"), _lock.lock(first, second):
+        pytest.fail("taken")
+    with _lock.lock(first), pytest.raises(_lock.WrongOrder), _lock.lock(second):
+        pytest.fail("taken")
+    # Refused or not, nothing is left of it.
+    with _lock.lock(*order, timeout=0):
+        pass
+
+
+def test_a_lock_that_another_has_names_its_part_its_file_its_holder_and_the_remedy(folder: str) -> None:
+    with another_holds(folder, "target") as holder, pytest.raises(_lock.Busy) as busy:  # noqa: SIM117
+        with _lock.lock("network", "target", "host", timeout=0.2):
+            pytest.fail("two have the lock")
+    assert str(busy.value) == (
+        f"{folder}/target.lock: process {holder.pid}, a run of this collection or one of its units, has the lock of "
+        "target (what nvmet serves), which was not free within 0.2 s. Wait until it ends "
+        f"(`ps -fp {holder.pid}` shows it) and run again"
+    )
+    # What was taken before the one that was not free is free again.
+    with another_holds(folder, "network", "target", "host"):
+        pass
+
+
+def test_a_holder_that_the_kernel_does_not_tell_is_another_process(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_lock, "_holder", lambda path: None)
+    words = "host.lock: another process, .* Wait until it ends and run again"
+    with another_holds(folder, "host"), pytest.raises(_lock.Busy, match=words), _lock.lock("host", timeout=0):
+        pytest.fail("two have the lock")
+
+
+def test_a_holder_that_is_killed_leaves_nothing(folder: str) -> None:
+    with another_holds(folder, *_lock.PARTS) as holder:
+        holder.kill()
+        holder.wait()
+        with _lock.lock(*_lock.PARTS, timeout=0):
+            pass
+
+
+def test_a_program_of_an_earlier_release_is_waited_for_and_named(folder: str) -> None:
+    with an_earlier_one_runs(f"{folder}.lock") as earlier:
+        for part in _lock.PARTS:
+            words = rf"{folder}\.lock: process {earlier.pid}, .* everything, of a program of an earlier release"
+            with pytest.raises(_lock.Busy, match=words), _lock.lock(part, timeout=0):
+                pytest.fail("an earlier program is at work")
+    with _lock.lock(*_lock.PARTS, timeout=0):
+        pass
+
+
+@pytest.mark.parametrize("part", _lock.PARTS)
+def test_a_program_of_an_earlier_release_waits_for_every_part(part: str, folder: str) -> None:
+    with another_holds(folder, part), pytest.raises(BlockingIOError), an_earlier_one_runs(f"{folder}.lock"):
+        pytest.fail("it works beside ours")
+    with an_earlier_one_runs(f"{folder}.lock"):
+        pass
+
+
+def line_is_empty(folder: str) -> bool:
+    with _lock._flock(f"{folder}/host.next", _lock.fcntl.LOCK_EX, 0.0) as free:
+        return free
+
+
+def test_who_takes_a_part_again_and_again_comes_after_who_waits(folder: str) -> None:
+    """Without the line a waiter, who looks ten times a second, hardly ever finds it free."""
+    order: list[str] = []
+    waits, done = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        waits.set()
+        with _lock.lock("host"):
+            order.append("waiter")
+        done.set()
+
+    waiter = threading.Thread(target=wait)
+    with _lock.lock("host"):
+        waiter.start()
+        waits.wait()
+        # It stands in the line once nobody else can.
+        while line_is_empty(folder):
+            time.sleep(0.01)
+    for _ in range(3):
+        with _lock.lock("host"):
+            order.append("again")
+    assert done.wait(10)
+    waiter.join()
+    assert order == ["waiter", "again", "again", "again"]
