@@ -7,12 +7,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible.errors import AnsibleFilterError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._unit import digest_of
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._answers import answer
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric_checks import service_address
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._networks import BadFabric
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._program import build
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._proof import proof, ready
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._rails import machine_rails
+
+
+def _told(function: Callable[..., Any]) -> Callable[..., Any]:
+    def told(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except Refused as error:
+            raise AnsibleFilterError(str(error)) from error
+
+    return told
 
 
 def _read_by(hostvars: Mapping[str, Any], host: str, targets: Iterable[str], variable: str) -> list[str]:
@@ -24,7 +37,7 @@ def of_start(
     hostvars: Mapping[str, Any], host: str, targets: Iterable[str], planned: Sequence[Mapping[str, Any]]
 ) -> list[str]:
     """Problems that keep a run on this host from starting."""
-    machines = {name: hostvars[name]["proof_nvme"] for name in _read_by(hostvars, host, targets, "proof_nvme")}
+    machines = {name: answer(hostvars, name, "proof_nvme") for name in _read_by(hostvars, host, targets, "proof_nvme")}
     return ready(host, planned, machines, digest_of(build()))
 
 
@@ -38,10 +51,10 @@ def of_run(
     """The judgement of a run on this host."""
     targets = list(targets)
     try:
-        machines = {
+        machines: dict[str, dict[str, Any]] = {
             name: {
-                "before": hostvars[name]["proof_nvme"],
-                "after": hostvars[name]["proof_after"],
+                "before": answer(hostvars, name, "proof_nvme"),
+                "after": answer(hostvars, name, "proof_after"),
                 "rails": machine_rails(networks, hostvars, name),
                 "service": service_address(hostvars, name) if name in targets else "",
             }
@@ -57,4 +70,4 @@ class FilterModule:
     """Filters of the collection."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"proof_of_run": of_run, "proof_of_start": of_start}
+        return {"proof_of_run": _told(of_run), "proof_of_start": _told(of_start)}

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import (
     UnknownHost,
     derived_serial,
@@ -157,7 +158,7 @@ def _hosts(names: list[Any], where: str, hostvars: Mapping[str, Any]) -> list[st
     for name in map(str, names):
         try:
             nqn = hostnqn(name, hostvars)
-        except UnknownHost as error:
+        except (UnknownHost, Refused) as error:
             raise AnsibleFilterError(f"{where}.allowed_hosts: {error}") from error
         if nqn in found:
             raise AnsibleFilterError(

@@ -44,14 +44,12 @@ GRAMMARS: Mapping[str, Grammar] = {
     # dev_valid_name() of the kernel, less what a command could misread
     "interface": _grammar(r"(?!\.{1,2}\Z)[A-Za-z0-9_.][A-Za-z0-9_.@-]{0,14}", 15, "an interface's name"),
     "file name": _grammar(r"[A-Za-z0-9_+][A-Za-z0-9_.+~%-]*", 255, "a file's name without a folder"),
+    # What is compared and printed, and nothing else.
+    "line": _grammar(r"[ -~]*", 1024, "a line of printable ASCII"),
     "address": _grammar(r"[0-9a-fA-F:.]{2,45}(%[A-Za-z0-9_.-]{1,15})?", 61, "an IPv4 or IPv6 address"),
-    "port": _grammar(r"[0-9]{1,5}", 5, "a port's number"),
+    "number": _grammar(r"[0-9]+", 19, "a whole number"),
     "netmask": _grammar(r"[0-9]{1,3}(\.[0-9]{1,3}){0,3}", 15, "a prefix length or a netmask"),
-    "controller": _grammar(r"nvme[0-9]+", 16, "a controller's name: nvme0"),
     "device": _grammar(r"nvme[0-9]+(c[0-9]+)?n[0-9]+", 32, "a namespace's device: nvme0n1"),
-    "UUID": _grammar(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", 36, "a UUID"),
-    # States, transports and other words of the kernel's: "deleting (no IO)".
-    "word": _grammar(r"[A-Za-z][A-Za-z0-9_ ()-]*", 40, "a word of the kernel's"),
     # Kconfig's, and make's after it: a text goes to make and, unquoted, to shells.
     "configuration line": _grammar(
         r"CONFIG_[A-Za-z0-9_]+=([ymn]|-?[0-9]+|0x[0-9A-Fa-f]+|\"[A-Za-z0-9 _.,:/+=@%^~()\[\]-]*\")"
@@ -64,10 +62,15 @@ GRAMMARS: Mapping[str, Grammar] = {
 
 def checked(kind: str, value: Any, field: str) -> str:
     """The value, which is of that kind. field: what holds it, for the message. Raises Refused."""
+    if matches(kind, value):
+        return str(value)
+    raise Refused(f"{field} is {shown(value)}, which is no {kind} ({GRAMMARS[kind].form}); nothing was done with it")
+
+
+def matches(kind: str, value: Any) -> bool:
+    """Whether a value is of that kind."""
     grammar = GRAMMARS[kind]
-    if isinstance(value, str) and len(value) <= grammar.longest and grammar.pattern.fullmatch(value):
-        return value
-    raise Refused(f"{field} is {shown(value)}, which is no {kind} ({grammar.form}); nothing was done with it")
+    return isinstance(value, str) and len(value) <= grammar.longest and bool(grammar.pattern.fullmatch(value))
 
 
 def shown(value: Any, longest: int = 120) -> str:

@@ -9,6 +9,8 @@ import ipaddress
 import re
 from typing import Any, Callable
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import checked
+
 #: MPTCP_PM_MAX_ADDR_ID.
 _MAX_ID = 255
 #: What every description has; a list holds any number of its one entry.
@@ -31,6 +33,8 @@ def check(description: dict[str, Any]) -> None:
     rails = [rail["name"] for rail in description["rails"]]
     _once("rails", "name", rails)
     for rail in description["rails"]:
+        # A part of sysctls' paths, and a word of ip's commands.
+        checked("interface", rail["interface"], f"rails: interface of {rail['name']}")
         _written("rails", "cidr", rail["cidr"], ipaddress.ip_network, "a network such as 198.51.100.0/24")
         _written("rails", "address", rail["address"], ipaddress.ip_address, "an address such as 198.51.100.5")
     for endpoint in description["endpoints"]:
@@ -39,6 +43,7 @@ def check(description: dict[str, Any]) -> None:
     _once("endpoints", "id", [endpoint["id"] for endpoint in description["endpoints"]])
     _limits(description["limits"])
     for entry in description["addresses"]:
+        checked("interface", entry["dev"], f"addresses: dev of {entry['address']}")
         _written("addresses", "address", entry["address"], ipaddress.ip_interface, "an address such as 198.51.100.5/32")
     for route in description["routes"]:
         _route(route, rails)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import normalise_address
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._answers import PLACES, look_through
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric_checks import service_address
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._host_secrets import secrets
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import hostnqn
@@ -88,10 +89,12 @@ def nvme_planned(
     """The connections that a host is expected to have: the declared ones or, where discovery alone decides, derived.
 
     controllers: those that the host has, as nvme_info tells them. A derived one is where the host has it at the target,
-    else at the target's service address. Raises what nvme_connections raises.
+    else at the target's service address. Raises what nvme_connections raises, and
+    Refused.
     """
     if connections or not discovery:
         return list(connections)
+    look_through(controllers, PLACES, f"controllers in nvme_info of {host}")
     transports = [one.get("transport", "mptcp") for one in discovery]
     out: list[Mapping[str, Any]] = []
     for target in targets:

@@ -76,7 +76,7 @@ def check_machines(machines: Machines, services: Mapping[str, netaddr.IPAddress]
                 )
             if rail != nic.rail.name:
                 raise BadFabric(f"fabric_rails of {machine}: {rail} and {nic.rail.name} both have {nic.address}")
-        for interface, found in addresses(hostvars[machine]):
+        for interface, found in addresses(hostvars[machine], machine):
             for target, service in services.items():
                 if found.ip == service:
                     # Its prohibit rule would cut off all that uses the address now, ssh among it.

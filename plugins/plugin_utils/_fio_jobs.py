@@ -12,6 +12,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import shown
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._answers import SUBSYSTEMS, look_through
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import namespace_identifiers
 
 # Direct, or the page cache of the host is measured; 128 KiB is the kernel's usual largest request over TCP.
@@ -44,8 +46,9 @@ def fio_jobs(
     subsystems: as fabric_subsystems describes them. connections: the planned ones of this host.
     info: what nvme_info returned there. mib: MiB that cross the rails for each namespace: half of them written and the
     same half read again where that is allowed, all of them read elsewhere.
-    Raises Unsafe.
+    Raises Unsafe, and Refused for what is no answer.
     """
+    look_through(info.get("subsystems"), SUBSYSTEMS, "subsystems in nvme_info")
     wanted = {connection["subsysnqn"] for connection in connections}
     found = {one["subsysnqn"]: one for one in info["subsystems"]}
     jobs: list[str] = []
@@ -85,11 +88,12 @@ def _device(nqn: str, namespace: Mapping[str, Any], found: Mapping[str, Any] | N
     if str(device["uuid"]).lower() != expected:
         raise Unsafe(
             f"{nqn} namespace {nsid} is marked scratch, but /dev/{device['name']} has the UUID "
-            f"{device['uuid'] or 'none'} and not {expected}: it is another namespace and is not written"
+            f"{shown(device['uuid']) if device['uuid'] else 'none'} and not {expected}: it is another namespace and is "
+            "not written"
         )
     if device["users"]:
         raise Unsafe(
-            f"{nqn} namespace {nsid} is marked scratch, but /dev/{device['name']} is {', '.join(device['users'])}: "
-            "remove scratch from it, or stop using it"
+            f"{nqn} namespace {nsid} is marked scratch, but /dev/{device['name']} is "
+            f"{', '.join(map(shown, device['users']))}: remove scratch from it, or stop using it"
         )
     return device

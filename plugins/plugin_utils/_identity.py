@@ -13,6 +13,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import checked
+
 #: uuid5(NAMESPACE_DNS, "nvmeof.mptcp"): what every derived identifier is a name in.
 NAMESPACE = uuid.UUID("8cc8357f-9c4a-5a52-9244-f87bc16f3c38")
 #: NVM Express Base Specification 2.1, section 4.7: the form of an NQN that carries a UUID.
@@ -29,7 +31,7 @@ def hostnqn(name: str, hostvars: Mapping[str, Any]) -> str:
     In this order: the machine's variable C(nvme_host_hostnqn), its own C(/etc/nvme/hostnqn) as its facts tell it
     (subset C(nvme)), an NQN derived from its inventory name when the facts say that it has none.
     Raises UnknownHost for a machine that is not in the inventory or whose facts are not gathered: deriving an NQN then
-    could lock out a host that is connected under its own.
+    could lock out a host that is connected under its own; Refused for facts that tell what is no NQN.
     """
     if name.startswith("nqn."):
         return name
@@ -45,7 +47,9 @@ def hostnqn(name: str, hostvars: Mapping[str, Any]) -> str:
             f"the host NQN of {name!r} is not known: set nvme_host_hostnqn for it, or gather its facts first "
             "(gather_subset nvme), also when --limit leaves it out"
         )
-    return str(facts["hostnqn"] or f"{UUID_NQN}{derived_uuid('host', name)}")
+    if not facts["hostnqn"]:
+        return f"{UUID_NQN}{derived_uuid('host', name)}"
+    return checked("NQN", facts["hostnqn"], f"ansible_facts.hostnqn (/etc/nvme/hostnqn) of {name}")
 
 
 def derived_uuid(*names: object) -> uuid.UUID:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import netaddr
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused, checked, matches, shown
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._networks import (
     BadFabric,
     Rail,
@@ -75,7 +76,7 @@ def find_nics(rails: Mapping[str, Rail], hostvars: Mapping[str, Any], name: str)
     # A machine whose rails are all written needs no facts.
     if set(has) - set(written) and "interfaces" not in (variables.get("ansible_facts") or {}):
         raise BadFabric(f"the addresses of {name} are not known: gather its facts (gather_subset network) first")
-    found = addresses(variables)
+    found = addresses(variables, name)
     nics = {}
     for key, rail in has.items():
         if key in written:
@@ -84,9 +85,9 @@ def find_nics(rails: Mapping[str, Rail], hostvars: Mapping[str, Any], name: str)
             inside = [pair for pair in found if any(pair[1].ip in subnet.cidr for subnet in rail.subnets)]
             together = [other for other in shared(rails, rail) if other.name in has]
             if len(together) > 1:
-                interface, own = _in_order(name, rail, together, written, inside, _down(variables))
+                interface, own = _in_order(name, rail, together, written, inside, _down(variables, name))
             else:
-                interface, own = _only(name, rail, inside, found, _down(variables))
+                interface, own = _only(name, rail, inside, found, _down(variables, name))
             subnet, address = next(subnet for subnet in rail.subnets if own.ip in subnet.cidr), own.ip
             # A shorter prefix would make the connected route lose against the blackhole route of the rail.
             if own.prefixlen != subnet.cidr.prefixlen:
@@ -94,7 +95,7 @@ def find_nics(rails: Mapping[str, Rail], hostvars: Mapping[str, Any], name: str)
                     f"{name}: {interface} has {own}, but {rail.name} is {subnet.cidr}; the prefix lengths must be "
                     "equal, correct the NIC's or the rail's"
                 )
-        nics[key] = Nic(rail, subnet, interface, address, _mtu(variables, interface))
+        nics[key] = Nic(rail, subnet, interface, address, _mtu(variables, interface, name))
     _check_one_network(name, rails, nics, found)
     return nics
 
@@ -115,10 +116,8 @@ def _written(machine: str, rail: Rail, entry: Any) -> tuple[str, Subnet, netaddr
             f"fabric_rails of {machine}: {rail.name} needs exactly interface and address, or the word absent, "
             f"not {entry!r}"
         )
-    # As the kernel takes names (dev_valid_name()).
     interface = entry["interface"]
-    named = isinstance(interface, str) and re.fullmatch(r"[^\s/:]{1,15}", interface)
-    if not named or interface in (".", "..", "lo"):
+    if not matches("interface", interface) or interface == "lo":
         raise BadFabric(
             f"fabric_rails of {machine}: interface {interface!r} of {rail.name} is not the name of a NIC, such as eth1"
         )
@@ -197,35 +196,61 @@ def _listed(found: Found, down: list[str]) -> str:
     return "; ".join([listed, *(f"{interface} is down" for interface in down)])
 
 
-def _down(machine: Mapping[str, Any]) -> list[str]:
+def _down(variables: Mapping[str, Any], machine: str) -> list[str]:
     """NICs that are down, which a network manager may have taken the addresses from."""
-    facts = machine.get("ansible_facts") or {}
-    named = (_fact(interface, facts) for interface in sorted(facts["interfaces"]))
-    return [str(fact["device"]) for fact in named if isinstance(fact, Mapping) and fact.get("active") is False]
+    named = ((interface, _fact(interface, variables)) for interface in _interfaces(variables, machine))
+    return [_device(interface, fact, machine) for interface, fact in named if fact.get("active") is False]
 
 
-def addresses(machine: Mapping[str, Any]) -> Found:
+def addresses(variables: Mapping[str, Any], machine: str) -> Found:
     """Every address of a machine's NICs, from its facts; none when they are not gathered."""
-    facts = machine.get("ansible_facts") or {}
-    return [pair for interface in sorted(facts.get("interfaces", [])) for pair in _of_interface(interface, facts)]
+    names = _interfaces(variables, machine)
+    return [pair for interface in names for pair in _of_interface(interface, _fact(interface, variables), machine)]
 
 
-def _fact(interface: str, facts: Mapping[str, Any]) -> Any:
+def _interfaces(variables: Mapping[str, Any], machine: str) -> list[str]:
+    names = (variables.get("ansible_facts") or {}).get("interfaces", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BadFabric(f"ansible_facts.interfaces of {machine} is {shown(names)}, which is no list of names")
+    return sorted(names)
+
+
+def _fact(interface: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
     # The setup module spells eth0.100 as eth0_100 in the names of facts; "device" keeps the kernel's name.
-    return facts.get(re.sub("[-.:]", "_", interface))
+    fact = (variables.get("ansible_facts") or {}).get(re.sub("[-.:]", "_", interface))
+    return fact if isinstance(fact, Mapping) else {}
 
 
-def _of_interface(interface: str, facts: Mapping[str, Any]) -> Iterable[tuple[str, netaddr.IPNetwork]]:
-    fact = _fact(interface, facts)
+def _told(kind: str, value: Any, interface: str, machine: str) -> str:
+    """What a machine tells of an interface, which is of that kind."""
+    try:
+        return checked(kind, value, f"{kind} in ansible_facts[{shown(interface)}] of {machine}")
+    except Refused as error:
+        raise BadFabric(str(error)) from None
+
+
+def _device(interface: str, fact: Mapping[str, Any], machine: str) -> str:
+    return _told("interface", fact.get("device", interface), interface, machine)
+
+
+def _of_interface(interface: str, fact: Mapping[str, Any], machine: str) -> Iterable[tuple[str, netaddr.IPNetwork]]:
     # Labels such as eth0:1 repeat the addresses that the interface itself lists as secondaries.
-    if not isinstance(fact, Mapping) or fact.get("type") == "loopback" or ":" in interface:
+    if fact.get("type") == "loopback" or ":" in interface:
         return
     for entry in [fact.get("ipv4") or {}, *(fact.get("ipv4_secondaries") or []), *(fact.get("ipv6") or [])]:
+        if not isinstance(entry, Mapping):
+            raise BadFabric(f"an address in ansible_facts[{shown(interface)}] of {machine} is {shown(entry)}")
         if entry.get("address"):
-            length = entry.get("prefix") or entry.get("netmask") or 32
-            yield str(fact.get("device", interface)), netaddr.IPNetwork(f"{entry['address']}/{length}")
+            address = _told("address", entry["address"], interface, machine)
+            length = _told("netmask", str(entry.get("prefix") or entry.get("netmask") or 32), interface, machine)
+            try:
+                network = netaddr.IPNetwork(f"{address}/{length}")
+            except (netaddr.AddrFormatError, ValueError):
+                raise BadFabric(
+                    f"ansible_facts[{shown(interface)}] of {machine} has {address}/{length}, which is no address"
+                ) from None
+            yield _device(interface, fact, machine), network
 
 
-def _mtu(machine: Mapping[str, Any], interface: str) -> int:
-    fact = _fact(interface, machine.get("ansible_facts") or {})
-    return int(fact.get("mtu") or 0) if isinstance(fact, Mapping) else 0
+def _mtu(variables: Mapping[str, Any], interface: str, machine: str) -> int:
+    return int(_told("number", str(_fact(interface, variables).get("mtu") or 0), interface, machine))

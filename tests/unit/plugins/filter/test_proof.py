@@ -17,6 +17,8 @@ def test_a_machine_has_the_program_that_was_installed_on_it(tmp_path: Path) -> N
             "transport": {"present": True, "kernel_release": "7.2.12"},
             "node_program": _unit.digest(str(path)),
             "controllers": [],
+            "interfaces": {},
+            "counters": {},
         }
         return of_start({"host1": {"proof_nvme": found}}, "host1", [], [])
 

@@ -104,7 +104,7 @@ def controller(address: str, volume: int, **changed: object) -> dict:
 
 def planned(*controllers: dict, hostvars: dict = HOSTVARS, discovery: list = DISCOVERY) -> list[tuple[str, str, str]]:
     subsystems = [subsystem(0, "h1"), subsystem(1, "h2")]
-    found = nvme_planned([], discovery, subsystems, "h1", ["t1", "t2"], hostvars, controllers)
+    found = nvme_planned([], discovery, subsystems, "h1", ["t1", "t2"], hostvars, list(controllers))
     assert all(set(one) == {"transport", "traddr", "trsvcid", "subsysnqn"} for one in found)
     return [(one["transport"], f"{one['traddr']}:{one['trsvcid']}", one["subsysnqn"][-1]) for one in found]
 

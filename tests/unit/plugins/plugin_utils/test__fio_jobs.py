@@ -65,7 +65,7 @@ def test_subsystems_of_other_hosts_are_left_out() -> None:
         (described(2), has(1), "namespace 2 is not on this host"),
         (described(1, scratch=True), has(1, uuid="0d0c9a5e-7c0e-4d4c-8f38-2f2a3a3f1a11"), "it is another namespace"),
         (described(1, scratch=True), has(1, uuid=""), "has the UUID none"),
-        (described(1, scratch=True), has(1, users=["mounted on /srv"]), "is mounted on /srv"),
+        (described(1, scratch=True), has(1, users=["mounted on /srv"]), "is 'mounted on /srv'"),
         (described(1, scratch=True, uuid="0d0c9a5e-7c0e-4d4c-8f38-2f2a3a3f1a11"), has(1), "it is another namespace"),
     ],
 )
