@@ -129,20 +129,7 @@ def restored(saved: Mapping[str, Any], config_dir: str) -> dict[str, Any]:
 def load(config_dir: str) -> dict[str, Any] | None:
     """The saved description as restored() gives it, or None when none was ever applied. Raises Damaged."""
     saved = _state.load(SLICE, config_dir)
-    if saved is None:
-        return None
-    if not _fits(saved):
-        raise _state.damaged(file(config_dir))
-    return restored(saved, config_dir)
-
-
-def _fits(saved: Mapping[str, Any]) -> bool:
-    """Whether lists and texts are where we write them; what an entry says is judged as what a playbook says."""
-    lists = [saved.get("connections"), saved.get("discovery", []), saved.get("discovered", []), saved.get(EXPECTED, [])]
-    return all(isinstance(text, str) for text in (saved.get("hostnqn"), saved.get("hostid", ""))) and all(
-        isinstance(one, list) and all(isinstance(entry, dict) and isinstance(entry.get(FILE, ""), str) for entry in one)
-        for one in lists
-    )
+    return None if saved is None else restored(saved, config_dir)
 
 
 def _entries(description: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -80,6 +80,7 @@ class Keeper:
         first, self._begun = not self._begun, True
         try:
             outcome = converge(lambda: self._saved(), timeout=0.0, last=self._failed)
+            interval = self._saved().get("discovery_interval")
         except NotConverged as error:
             yield from (operation.line() for operation in error.applied)
             self._failed = error.failed
@@ -106,7 +107,7 @@ class Keeper:
                 yield f"{len(outcome.after['connections'])} connection(s) as described"
             self._missing, self.complete = [], True
             # The longest that an event which was lost on its way stays unnoticed.
-            self.pause = self._saved().get("discovery_interval") or None
+            self.pause = interval or None
 
     def _saved(self) -> Mapping[str, Any]:
         return keeping.load(_state.CONFIG_DIR) or self._description
@@ -127,4 +128,4 @@ def _damage(error: ValueError) -> _state.Damaged:
     if isinstance(error, _state.Damaged):
         return error
     path = keeping.file(_state.CONFIG_DIR)
-    return _state.Damaged(f"{path} cannot be kept: {error}; correct that and run the playbook again")
+    return _state.Damaged(f"{path} cannot be kept: {error}", "correct that and run the playbook hosts.yml again")

@@ -9,27 +9,37 @@ import ipaddress
 import re
 from typing import Any, Callable
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _shape
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import checked
 
 #: MPTCP_PM_MAX_ADDR_ID.
 _MAX_ID = 255
-#: What every description has; a list holds any number of its one entry.
-_SHAPE: dict[str, Any] = {
+#: What a description has.
+SHAPE: dict[str, Any] = {
     "rails": [{"name": str, "cidr": str, "interface": str, "address": str}],
-    "endpoints": [{"address": str, "rail": str, "id": int, "flags": [str]}],
+    "endpoints": [
+        {"address": str, "rail": str, "id": int, "flags": [("signal", "subflow", "backup", "fullmesh")]},
+    ],
     "limits": {"subflows": int, "add_addr_accepted": int},
     "addresses": [{"address": str, "dev": str}],
-    "routes": [{"type": str, "dst": str, "metric": int, "nexthops": [{"via": str, "rail": str}]}],
+    "routes": [
+        {
+            "type": ("unicast", "blackhole"),
+            "dst": str,
+            "metric": int,
+            "table?": str,
+            "nexthops": [{"via": str, "rail": str}],
+        },
+    ],
     "rules": [{"priority": int, "from": str, "to": str, "action": str}],
-    "sysctls": {},
-    "interface_sysctls": {},
+    "sysctls": {...: (str, int)},
+    "interface_sysctls": {...: (str, int)},
 }
-_KINDS = {str: "text", int: "a whole number", list: "a list", dict: "a dictionary"}
 
 
 def check(description: dict[str, Any]) -> None:
     """Raises ValueError, naming option, value and remedy, for what neither the kernel nor the planner can take."""
-    _shaped("", description, _SHAPE)
+    _shape.check(description, SHAPE)
     rails = [rail["name"] for rail in description["rails"]]
     _once("rails", "name", rails)
     for rail in description["rails"]:
@@ -51,21 +61,6 @@ def check(description: dict[str, Any]) -> None:
         _rule(rule)
     for option in ("sysctls", "interface_sysctls"):
         _sysctls(option, description[option])
-
-
-def _shaped(name: str, value: Any, shape: Any) -> None:
-    kind: Any = shape if isinstance(shape, type) else type(shape)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"{name} is not {_KINDS[kind]}: {value!r}")
-    if isinstance(shape, list):
-        for number, entry in enumerate(value):
-            _shaped(f"{name}[{number}]", entry, shape[0])
-    elif isinstance(shape, dict):
-        for key, inner in shape.items():
-            path = f"{name}.{key}" if name else key
-            if key not in value:
-                raise ValueError(f"{path} is missing")
-            _shaped(path, value[key], inner)
 
 
 def _written(option: str, key: str, value: str, parse: Callable[[str], Any], like: str) -> None:
@@ -103,7 +98,6 @@ def _endpoint(endpoint: dict[str, Any], rails: list[str]) -> None:
 
 def _route(route: dict[str, Any], rails: list[str]) -> None:
     where = f"routes: {route['dst']}"
-    _shaped(f"{where}: table", route.get("table", "main"), str)
     _written("routes", "dst", route["dst"], ipaddress.ip_network, "a prefix such as 198.51.100.9/32")
     if (route["type"] == "blackhole") == bool(route["nexthops"]):
         raise ValueError(f"{where}: a unicast route needs next hops, a blackhole has none; got {route['nexthops']}")
@@ -118,7 +112,7 @@ def _route(route: dict[str, Any], rails: list[str]) -> None:
 
 
 def _limits(limits: dict[str, int]) -> None:
-    for name in _SHAPE["limits"]:
+    for name in SHAPE["limits"]:
         value = limits[name]
         if not 0 <= value <= _MAX_ID:
             raise ValueError(f"limits: {name} {value} is not a number from 0 to {_MAX_ID}")

@@ -34,7 +34,6 @@ def boot(description: Mapping[str, Any]) -> Iterator[str]:
 
     Raises what converging raises as long as it never succeeded.
     """
-    description = _mptcp_saved.checked(description)
     events = Events()
     _wait_for_nics(description, BOOT_WAIT)
     result = _mptcp_converge.converge(None)

@@ -9,8 +9,9 @@ import time
 from typing import Any, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import Disruptive, Machine, Result, converge
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid, parse
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import file, restored
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import Damaged
 
 
 class Late(Exception):
@@ -24,6 +25,7 @@ def boot(saved: Mapping[str, Any], wait: float = 60.0, machine: Machine | None =
     Late.
     """
     on = machine or Machine()
+    _insist_valid(saved, on.config_dir)
     deadline, lines = time.monotonic() + wait, []
     while True:
         description, keyless = restored(saved, on.config_dir)
@@ -36,11 +38,18 @@ def boot(saved: Mapping[str, Any], wait: float = 60.0, machine: Machine | None =
         time.sleep(1.0)
 
 
+def _insist_valid(saved: Mapping[str, Any], config_dir: str) -> None:
+    """Raises Damaged for values that no target takes: a later start would find the same."""
+    try:
+        parse(saved["target"])
+    except Invalid as error:
+        found = f"{file(config_dir)} does not hold what this release writes: {error}"
+        raise Damaged(found, "run the playbook targets.yml again, which writes it anew") from None
+
+
 def _converge(description: Mapping[str, Any], prune: str, keyless: Mapping[str, str], machine: Machine) -> Result:
     try:
         return converge(description, boot=True, prune=prune, keyless=keyless, machine=machine)
-    except Invalid as error:
-        raise ValueError(f"{file(machine.config_dir)}: {error}; run the playbook again, which writes it anew") from None
     except Disruptive:
         # What should go can wait for a playbook; hosts wait for what should be served.
         return converge(description, boot=True, prune="none", keyless=keyless, machine=machine)

@@ -146,7 +146,9 @@ def _look(
     """What nvmet has, what cannot be served, and what it took or takes to see nvmet at all."""
     actual = _configfs.gather(on.kernel, on.root)
     saved = load(on.config_dir)
-    bad = unfit(wanted, actual, served(saved), on.devices)
+    # Without a description, as after one that was damaged, what is ours and as large as it was is still known.
+    known = served(saved) if saved else _nvmet_sizes.unchanged(wanted, owned, on.devices, on.owned_dir)
+    bad = unfit(wanted, actual, known, on.devices)
     going, _kept = removals(wanted, actual, owned, prune)
     bad = {**shared(wanted, actual, going, on.devices), **bad}
     # Boot brings the saved keys itself, and lets in whom it can.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from typing import Any, Collection, Iterable, Mapping
+from typing import Collection, Iterable, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _nvmet_plan, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import KINDS
@@ -23,17 +23,10 @@ _NAMESPACE = "namespace"
 
 def noted(owned_dir: str) -> Tree:
     """The links and namespaces that an earlier run took down and perhaps did not bring back."""
-    found = _state.read_json(_file(owned_dir))
+    found = _state.read_or_mend(_file(owned_dir))
     if found is None:
         return Tree()
-    links, namespaces = (found.get(name) if isinstance(found, dict) else None for name in ("links", "namespaces"))
-    if not (_texts(links) and isinstance(namespaces, dict) and all(_texts(has) for has in namespaces.values())):
-        raise _state.damaged(_file(owned_dir), "link again to our ports what others had linked, then run again")
-    return Tree({path: Object(_NAMESPACE, has) for path, has in namespaces.items()}, dict(links or {}))
-
-
-def _texts(found: Any) -> bool:
-    return isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
+    return Tree({path: Object(_NAMESPACE, has) for path, has in found["namespaces"].items()}, found["links"])
 
 
 def note(down: Tree, owned_dir: str) -> None:

@@ -42,7 +42,7 @@ def give(nqn: str, keys: Mapping[str, str], check: bool = False, machine: Machin
     if others:
         raise NotServed("; ".join(f"host {other}: {why}" for other, why in others.items()))
     description["hosts"] = [_with(host, keys) if host["nqn"] == nqn else host for host in hosts]
-    return converge(description, check=check, prune=saved["prune"], machine=on)
+    return converge(description, check=check, prune=saved.get("prune", "owned"), machine=on)
 
 
 def _with(host: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _secrets, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import HOST
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_prune import CHOICES
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, describe, key, label
 
 SLICE = "target"
@@ -22,23 +21,7 @@ def file(config_dir: str) -> str:
 
 def load(config_dir: str) -> Mapping[str, Any]:
     """What was saved, or nothing. Raises ValueError when it is damaged."""
-    saved = _state.load(SLICE, config_dir)
-    return {} if saved is None else checked(saved, config_dir)
-
-
-def checked(saved: Mapping[str, Any], config_dir: str) -> Mapping[str, Any]:
-    """The saved description, in which lists and objects are where we write them; values are for parse() to judge."""
-    target, keys = saved.get("target"), saved.get("keys", {})
-    fits = isinstance(target, dict) and isinstance(keys, dict) and saved.get("prune", CHOICES[0]) in CHOICES
-    if fits and target is not None:
-        hosts, subsystems = target.get("hosts") or [], target.get("subsystems") or []
-        fits = all(isinstance(name, str) for name in keys.values()) and _objects(hosts) and _objects(subsystems)
-        fits = fits and all("nqn" in host for host in hosts)
-        fits = fits and all(_objects(one.get("namespaces") or []) for one in subsystems)
-        fits = fits and all(isinstance(one.get("passthru") or {}, dict) for one in subsystems)
-    if not fits:
-        raise _state.damaged(file(config_dir))
-    return saved
+    return _state.load(SLICE, config_dir) or {}
 
 
 def served(saved: Mapping[str, Any]) -> set[str]:
@@ -46,10 +29,6 @@ def served(saved: Mapping[str, Any]) -> set[str]:
     subsystems = saved.get("target", {}).get("subsystems") or []
     found = [one for each in subsystems for one in [*(each.get("namespaces") or []), each.get("passthru") or {}]]
     return {one["device_path"] for one in found if isinstance(one.get("device_path"), str)}
-
-
-def _objects(found: Any) -> bool:
-    return isinstance(found, list) and all(isinstance(one, dict) for one in found)
 
 
 class Saving:
@@ -108,8 +87,7 @@ def _keys(tree: Tree) -> dict[str, dict[str, str]]:
 
 
 def restored(saved: Mapping[str, Any], config_dir: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """The saved description with its keys, and host NQN → why its keys cannot be read. Raises ValueError: damaged."""
-    saved = checked(saved, config_dir)
+    """The saved description with its keys, and host NQN → why its keys cannot be read."""
     within, hosts, unreadable = _secrets.folder(SLICE, config_dir), [], {}
     for host in saved["target"].get("hosts") or []:
         name, keys = saved.get("keys", {}).get(host["nqn"]), {}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Mapping
+from typing import Collection, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._devices import Devices
@@ -33,10 +33,19 @@ def measure(desired: Tree, devices: Devices) -> dict[str, int]:
 def seen(owned_dir: str) -> dict[str, int]:
     """What note() wrote last; nothing when that is damaged, for then nvmet is made to look again and no more."""
     try:
-        found = _state.read_json(_file(owned_dir))
-    except ValueError:
+        return _state.read(_file(owned_dir)) or {}
+    except _state.Damaged:
         return {}
-    return {path: size for path, size in found.items() if isinstance(size, int)} if isinstance(found, dict) else {}
+
+
+def unchanged(wanted: Tree, owned: Collection[str], devices: Devices, owned_dir: str) -> set[str]:
+    """Paths of the wanted devices whose namespaces we made, with a device of this very size."""
+    before = seen(owned_dir)
+    return {
+        wanted.objects[path].attributes["device_path"]
+        for path, size in measure(wanted, devices).items()
+        if path in owned and before.get(path) == size
+    }
 
 
 def note(desired: Tree, before: Sizes, now: Sizes, owned_dir: str) -> None:

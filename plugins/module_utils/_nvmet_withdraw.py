@@ -18,7 +18,6 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge impor
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import parse
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_live import users
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_refusals import explain
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import checked
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, label
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._systemd import is_shutting_down
@@ -44,7 +43,7 @@ def withdraw(
     on = machine or Machine()
     with _lock.lock("target", folder=on.locks, timeout=_LOCK):
         actual = _configfs.gather(on.kernel, on.root)
-        operations = plan(parse(checked(saved, on.config_dir)["target"]), actual, on.root)
+        operations = plan(parse(saved["target"]), actual, on.root)
         apply_all(operations, explain, on.kernel.perform)
     if operations and users(actual, on.kernel):
         time.sleep(wait)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shlex
@@ -111,9 +112,10 @@ def _write(path: str, value: str) -> None:
 
 def put(path: str, content: str | bytes, mode: int = 0o644) -> None:
     """Rename a file into place, so that a reader sees the old content or the new one, also after a crash."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    folder = os.path.dirname(path)
+    make_folders(folder, 0o755)
     # mkstemp makes the file 0600 from the start: it can hold what a host may see of a subsystem.
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=f".{os.path.basename(path)}.")
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{os.path.basename(path)}.")
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content.encode() if isinstance(content, str) else content)
@@ -124,6 +126,29 @@ def put(path: str, content: str | bytes, mode: int = 0o644) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+    sync_folder(folder)
+
+
+def make_folders(path: str, mode: int) -> None:
+    """Make a folder and those above it that are missing, all with this mode, whatever the umask is."""
+    if os.path.isdir(path):
+        return
+    above = os.path.dirname(path)
+    make_folders(above, mode)
+    with contextlib.suppress(FileExistsError):
+        # Nobody else gets in before it has its mode, which mkdir(2) makes narrower by the umask.
+        os.mkdir(path, mode & 0o700)
+        os.chmod(path, mode)
+        sync_folder(above)
+
+
+def sync_folder(path: str) -> None:
+    """Have the names in a folder on the disk: a file that was synced may otherwise be gone after a crash."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _run(argv: tuple[str, ...]) -> None:

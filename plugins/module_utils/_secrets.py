@@ -15,7 +15,10 @@ import re
 import stat
 from typing import Iterable, Mapping
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import replace_file, writing
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import make_folders
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._saved_shapes import KEYS
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._shape import Unfit, check
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import read_checked, replace_file, writing
 
 #: NQN → its keys by the name of their option, for example C(dhchap_key).
 Keys = Mapping[str, Mapping[str, str]]
@@ -33,14 +36,14 @@ def folder(slice_name: str, config_dir: str) -> str:
 def read(path: str) -> dict[str, str]:
     """The keys in one file. Raises Unreadable, also for a file that others than its owner may read."""
     try:
-        with open(path, encoding="utf-8") as stream:
-            mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
-            found = json.load(stream)
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+        found = read_checked(path, lambda keys: check(keys, KEYS))
     except FileNotFoundError:
         raise Unreadable(f"key file {path} is missing; run the playbook again, which writes it") from None
     except OSError as error:
         raise Unreadable(f"key file {path} cannot be read ({error.strerror}); run the playbook again") from None
-    except ValueError:
+    except Unfit:
+        # What is wrong in it is not told: it may be a key.
         mode, found = 0, None
     if mode & 0o077:
         raise Unreadable(
@@ -48,9 +51,9 @@ def read(path: str) -> dict[str, str]:
             "playbook again, or chmod 0600 the file if nobody has read it"
         )
     # An empty file would let a host in that proves nothing.
-    if not isinstance(found, dict) or not found or not all(isinstance(key, str) for key in found.values()):
+    if not found:
         raise Unreadable(f"key file {path} does not hold keys; run the playbook again, which writes it")
-    return found
+    return dict(found)
 
 
 def names(wanted: Keys, known: Mapping[str, str], within: str) -> dict[str, str]:
@@ -74,7 +77,9 @@ def write(wanted: Keys, files: Mapping[str, str], within: str) -> None:
         path = os.path.join(within, name)
         if not os.path.exists(path):
             with writing(path):
-                os.makedirs(within, mode=0o700, exist_ok=True)
+                # keys/SLICE below the folder of the descriptions, which everybody may look into.
+                make_folders(os.path.dirname(os.path.dirname(within)), 0o755)
+                make_folders(within, 0o700)
             replace_file(path, json.dumps(dict(wanted[nqn]), indent=2, sort_keys=True) + "\n", 0o600)
 
 

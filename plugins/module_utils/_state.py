@@ -13,19 +13,30 @@ import contextlib
 import errno
 import json
 import os
-from typing import Any, Iterator
+import stat
+import sys
+from typing import Any, Callable, Iterator
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, put
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._saved_shapes import FILES
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._shape import Unfit, parse
 
 #: The saved descriptions; also what the boot units converge to.
 CONFIG_DIR = "/etc/nvmeof-mptcp"
 #: What an earlier description of ours created, per slice.
 OWNED_DIR = "/var/lib/nvmeof-mptcp"
 SLICES = ("mptcp", "target", "host")
+#: Bytes of a file of ours that is read: several ten thousand namespaces, and well below the memory of any machine.
+LARGEST = 16 * 2**20
 
 
 class Damaged(ValueError):
-    """A file of ours does not hold what we write; only a playbook or a person mends that."""
+    """A file of ours does not hold what we write. found: which file, where in it and what; loss: see File."""
+
+    def __init__(self, found: str, remedy: str, loss: str = "") -> None:
+        self.found = found
+        self.loss = f"; {loss}" if loss else ""
+        super().__init__(f"{found}; {remedy}{self.loss}")
 
 
 class Unsaved(OSError):
@@ -78,23 +89,87 @@ def replace_file(path: str, content: str | bytes, mode: int = 0o600) -> None:
         put(path, content, mode)
 
 
-def read_json(path: str) -> Any | None:
-    """What a file of ours holds, or None when it does not exist. Raises Damaged."""
+def read(path: str) -> Any | None:
+    """What a file of FILES holds, or None when it does not exist.
+
+    Raises Damaged for what is not of its shape, and for one that is larger than LARGEST without reading it.
+    """
+    file = FILES[os.path.basename(path)]
     try:
-        with open(path, encoding="utf-8") as stream:
-            return json.load(stream)
+        return read_checked(path, file.check)
+    except Unfit as error:
+        remedy = f"run the playbook {file.playbook} again, which writes it anew"
+        raise Damaged(f"{path} {error}", remedy, file.loss) from None
+
+
+def read_checked(path: str, judge: Callable[[Any], None]) -> Any | None:
+    """What a file holds, or None when it does not exist. judge: raises ValueError for what it cannot hold.
+
+    Raises Unfit.
+    """
+    try:
+        # O_NONBLOCK: a FIFO in its place would wait for a writer.
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise Unfit("is no regular file")
+        if found.st_size > LARGEST:
+            raise Unfit(f"has {found.st_size} bytes, more than the {LARGEST} that are read")
+        with open(handle, "rb", closefd=False) as stream:
+            content = stream.read(LARGEST)
+    finally:
+        os.close(handle)
+    try:
+        value = parse(content.decode())
+    except UnicodeDecodeError as error:
+        raise Unfit(f"is not valid UTF-8 at byte {error.start}") from None
+    try:
+        judge(value)
     except ValueError as error:
-        raise Damaged(f"{path} is not valid JSON ({error}); remove it and run the playbook again") from None
+        raise Unfit(f"does not hold what this release writes: {error}") from None
+    return value
+
+
+@contextlib.contextmanager
+def mending(tell: Callable[[str], None]) -> Iterator[None]:
+    """For a run that writes damaged files anew: within, they are as if they were not there; tell has a line of each."""
+    global _mender
+    before, _mender = _mender, tell
+    try:
+        yield
+    finally:
+        _mender = before
+        _told.clear()
+
+
+#: Who is told of a damaged file by a run that writes it anew.
+_mender: Callable[[str], None] | None = None
+_told: set[str] = set()
+
+
+def read_or_mend(path: str) -> Any | None:
+    """As read(), within mending() also None for a damaged file."""
+    try:
+        return read(path)
+    except Damaged as error:
+        if _mender is None:
+            raise
+        _tell(f"{error.found}; it counts as not there until it is written anew{error.loss}", _mender)
+        return None
+
+
+def _tell(line: str, tell: Callable[[str], None]) -> None:
+    if line not in _told:
+        _told.add(line)
+        tell(line)
 
 
 def load(slice_name: str, config_dir: str = CONFIG_DIR) -> dict[str, Any] | None:
-    """The saved description of a slice, or None when none was ever applied. Raises Damaged."""
-    path = os.path.join(config_dir, f"{slice_name}.json")
-    found = read_json(path)
-    if found is not None and not isinstance(found, dict):
-        raise damaged(path)
+    """The saved description of a slice, or None when none was ever applied. Raises Damaged, but within mending()."""
+    found: dict[str, Any] | None = read_or_mend(os.path.join(config_dir, f"{slice_name}.json"))
     return found
 
 
@@ -103,16 +178,14 @@ def saved(config_dir: str = CONFIG_DIR) -> list[str]:
     return [name for name in SLICES if os.path.exists(os.path.join(config_dir, f"{name}.json"))]
 
 
-def damaged(path: str, then: str = "run the playbook again, which writes it anew") -> Damaged:
-    """The error of a file of ours that is JSON but does not hold what we write."""
-    return Damaged(f"{path} does not hold what this collection wrote; remove it and {then}")
-
-
 def save(slice_name: str, description: dict[str, Any], config_dir: str = CONFIG_DIR) -> bool:
     """Keep an applied description for the next boot; returns whether the file changed."""
     path = os.path.join(config_dir, f"{slice_name}.json")
     if would_save(slice_name, description, config_dir):
-        replace_file(path, json.dumps(description, indent=2, sort_keys=True) + "\n")
+        content = json.dumps(description, indent=2, sort_keys=True) + "\n"
+        if len(content) > LARGEST:
+            raise Unsaved(errno.EFBIG, f"{len(content)} bytes are more than the {LARGEST} that are read", path)
+        replace_file(path, content)
         return True
     return False
 
@@ -122,24 +195,28 @@ def would_save(slice_name: str, description: dict[str, Any], config_dir: str = C
     return load(slice_name, config_dir) != description
 
 
-_UNOWNED = "what earlier runs made then counts as made by others, and is not removed without being asked"
-
-
 def owned(slice_name: str, owned_dir: str = OWNED_DIR) -> list[str]:
-    """Names of the objects that this collection created, sorted. Raises Damaged."""
-    path = os.path.join(owned_dir, f"{slice_name}.owned.json")
+    """Names of the objects that this collection created, sorted; none where that is damaged, which is told.
+
+    A unit goes on without it: nothing that is there is taken down for it, and what is missing is made.
+    """
     try:
-        found = read_json(path)
+        return read_or_mend(_owned_path(slice_name, owned_dir)) or []
     except Damaged as error:
-        raise Damaged(f"{error}; {_UNOWNED}") from None
-    if found is not None and not (isinstance(found, list) and all(isinstance(name, str) for name in found)):
-        raise damaged(path, f"run the playbook again; {_UNOWNED}")
-    return found or []
+        _tell(str(error), lambda line: print(line, file=sys.stderr, flush=True))
+        return []
 
 
 def own(slice_name: str, names: list[str], owned_dir: str = OWNED_DIR) -> bool:
     """Write down what is ours; call it with the union before an apply and with the description's names after it."""
-    if sorted(names) == owned(slice_name, owned_dir):
-        return False
-    replace_file(os.path.join(owned_dir, f"{slice_name}.owned.json"), json.dumps(sorted(names), indent=2) + "\n")
+    path = _owned_path(slice_name, owned_dir)
+    # A damaged file is written anew also when nothing is ours.
+    with contextlib.suppress(Damaged):
+        if sorted(names) == (read(path) or []):
+            return False
+    replace_file(path, json.dumps(sorted(names), indent=2) + "\n")
     return True
+
+
+def _owned_path(slice_name: str, owned_dir: str) -> str:
+    return os.path.join(owned_dir, f"{slice_name}.owned.json")

@@ -20,7 +20,7 @@ import sys
 import time
 from typing import Any, Iterable, Mapping
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _lock, _trial_ledger
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _lock, _state, _trial_ledger
 
 WATCHDOG = "/dev/watchdog"
 TRIGGER = "/proc/sysrq-trigger"
@@ -122,7 +122,12 @@ def _feed_until(seconds: float, watchdog: int) -> None:
 
 
 def _undecided(trial: Mapping[str, Any]) -> bool:
-    now = _trial_ledger.read()["trial"]
+    try:
+        now = _trial_ledger.read()["trial"]
+    except _state.Damaged as error:
+        # Nobody keeps a kernel without writing it down, and that mends the file.
+        print(f"kernel: {error}", file=sys.stderr, flush=True)
+        return True
     return now is not None and now["release"] == trial["release"] and not now.get("kept")
 
 

@@ -9,7 +9,6 @@ interrupted one stays, and what runs says how it went.
 
 from __future__ import annotations
 
-import os
 import typing as t
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state
@@ -25,11 +24,7 @@ Trial = t.Dict[str, t.Any]
 
 def read(config_dir: str = _state.CONFIG_DIR) -> Ledger:
     """The ledger: trial (or None), proven (releases, the last one first), installed (release to its packages)."""
-    found = {"trial": None, "proven": [], "installed": {}, **(_state.load(SLICE, config_dir) or {})}
-    trial = found["trial"]
-    if trial is not None and not (isinstance(trial, dict) and isinstance(trial.get("release"), str)):
-        raise _state.damaged(os.path.join(config_dir, f"{SLICE}.json"))
-    return found
+    return {"trial": None, "proven": [], "installed": {}, **(_state.load(SLICE, config_dir) or {})}
 
 
 def write(ledger: Ledger, config_dir: str = _state.CONFIG_DIR) -> None:

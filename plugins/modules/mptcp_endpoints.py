@@ -150,6 +150,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_converge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import mending
 
 
 def _list(**options: dict[str, Any]) -> dict[str, Any]:
@@ -192,7 +193,8 @@ ARGUMENTS: dict[str, Any] = {
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
-        result = _mptcp_converge.converge(dict(module.params), check=module.check_mode)
+        with mending(module.warn):
+            result = _mptcp_converge.converge(dict(module.params), check=module.check_mode)
     except Refused as refused:
         applied = [operation.line() for operation in refused.applied]
         module.fail_json(msg=str(refused), applied=applied, changed=bool(applied))

@@ -379,6 +379,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_identity import
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._lock import Busy
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import as_dict
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import mending
 
 
 def main() -> None:
@@ -403,7 +404,8 @@ def main() -> None:
         wrong = [f"timeout is {module.params['timeout']}; it must be from 0 to 86400 seconds"]
         module.fail_json(msg=wrong[0], errors=wrong, plan=[])
     try:
-        outcome = converge(lambda: module.params, module.check_mode, module.params["timeout"])
+        with mending(module.warn):
+            outcome = converge(lambda: module.params, module.check_mode, module.params["timeout"])
     except (Invalid, NotConverged) as error:
         done = [operation.line() for operation in getattr(error, "applied", [])]
         module.fail_json(msg="\n".join(error.errors), errors=error.errors, plan=done, changed=bool(done))

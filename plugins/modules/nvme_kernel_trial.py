@@ -215,13 +215,20 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    damaged: list[str] = []
     try:
         checked("kernel release", module.params["release"], "release")
-        with _lock.lock("kernel"):
-            loader = _loader.find()
-            lines = STEPS[module.params["state"]](module, loader, _trial_ledger.read())
+        with _lock.lock("kernel"), _state.mending(damaged.append):
+            loader, ledger = _loader.find(), _trial_ledger.read()
+            lines = STEPS[module.params["state"]](module, loader, ledger)
+            if damaged:
+                lines.append("write the record of trials anew")
+                if not module.check_mode:
+                    _trial_ledger.write(_trial_ledger.read())
     except (TrialError, DebError, Refused, _operation.Refused, _lock.Busy, _state.Damaged, OSError) as error:
         module.fail_json(msg=str(error))
+    for line in damaged:
+        module.warn(line)
     module.exit_json(
         changed=bool(lines),
         plan=lines,

@@ -143,6 +143,10 @@ trial:
       description: What the machine has of that boot, when it failed; from the guard, pstore and the journal.
       type: list
       elements: str
+damaged:
+  description: What is wrong with the record of trials, which then counts as not there; empty when nothing is.
+  returned: success
+  type: str
 loader:
   description: The boot loader, V(GRUB) or V(systemd-boot); empty for one that cannot boot a kernel just once.
   returned: success
@@ -179,9 +183,11 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport_probe impo
 def main() -> None:
     module = AnsibleModule(argument_spec={"drain_timeout": {"type": "int", "default": 0}}, supports_check_mode=True)
     deadline = time.monotonic() + module.params["drain_timeout"]
+    damaged: list[str] = []
     try:
-        trial = _trial_state.trial()
-    except (_state.Damaged, OSError) as error:
+        with _state.mending(damaged.append):
+            trial = _trial_state.trial()
+    except OSError as error:
         module.fail_json(msg=str(error))
     try:
         state = _transport_state.read(probe=not module.check_mode)
@@ -197,7 +203,13 @@ def main() -> None:
             f"kernel {following['release']} boots next and has no mptcp transport, nor can rebuilt modules bring it: "
             f"{'; '.join(following['obstacles'])}"
         )
-    found = {"trial": trial, "loader": loader.name if loader else "", "next": following, "deployed": _state.saved()}
+    found = {
+        "trial": trial,
+        "damaged": "".join(damaged),
+        "loader": loader.name if loader else "",
+        "next": following,
+        "deployed": _state.saved(),
+    }
     module.exit_json(changed=False, **found, **state)
 
 

@@ -442,7 +442,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description im
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_prune import CHOICES
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import label, render
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import Unsaved
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import Unsaved, mending
 
 
 def main() -> None:
@@ -457,13 +457,14 @@ def main() -> None:
     )
     params = module.params
     try:
-        result = converge(
-            description(params),
-            check=module.check_mode,
-            prune=params["prune"],
-            persist=params["persist"],
-            allow_disruption=params["allow_disruption"],
-        )
+        with mending(module.warn):
+            result = converge(
+                description(params),
+                check=module.check_mode,
+                prune=params["prune"],
+                persist=params["persist"],
+                allow_disruption=params["allow_disruption"],
+            )
     except Invalid as error:
         module.fail_json(msg="; ".join(error.problems), problems=error.problems)
     except (Refused, Unsaved) as error:

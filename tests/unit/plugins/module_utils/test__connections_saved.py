@@ -43,10 +43,10 @@ def test_connections_with_the_same_secrets_share_a_file(tmp_path: Path) -> None:
 
 
 def test_any_list_of_the_description_keeps_its_secrets_apart(tmp_path: Path) -> None:
-    save(tmp_path, discovery=[entry(9, dhchap_secret=SECRETS[0])], names=["a"])
+    save(tmp_path, discovery=[entry(9, dhchap_secret=SECRETS[0])], discovered=[{"tos": 0}])
     assert "DHHC-1" not in (tmp_path / "host.json").read_text()
     assert load(str(tmp_path))["discovery"] == [entry(9, dhchap_secret=SECRETS[0])]
-    assert load(str(tmp_path))["names"] == ["a"]
+    assert load(str(tmp_path))["discovered"] == [{"tos": 0}]
 
 
 @pytest.mark.parametrize("damage", ["missing", "mode", "empty"])

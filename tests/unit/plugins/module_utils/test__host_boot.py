@@ -224,9 +224,9 @@ def test_the_boot_waits_for_a_dead_target_no_longer_than_it_says(
 
 DAMAGES = {
     "{": "is not valid JSON",
-    "[]": "does not hold what this collection wrote",
-    "{}": "does not hold what this collection wrote",
-    json.dumps({"connections": "x", "hostnqn": nvme_tree.HOSTNQN}): "does not hold what this collection wrote",
+    "[]": "does not hold what this release writes",
+    "{}": "does not hold what this release writes",
+    json.dumps({"connections": "x", "hostnqn": nvme_tree.HOSTNQN}): "does not hold what this release writes",
     json.dumps({"connections": [], "hostnqn": nvme_tree.HOSTNQN, "hostid": "x"}): "hostid is 'x'; it must be a UUID",
     json.dumps({"connections": [], "hostnqn": "x"}): "hostnqn",
     json.dumps({"connections": [], "hostnqn": ""}): "hostnqn is not set",
@@ -244,7 +244,7 @@ def test_what_no_start_heals_ends_the_service_once_with_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert str(path) in line
     assert why in line
-    assert "run the playbook again" in line
+    assert "run the playbook hosts.yml again" in line
 
 
 @pytest.mark.parametrize(("content", "why"), list(DAMAGES.items())[:-1])

@@ -150,12 +150,19 @@ def test_refused_change_is_tried_again_without_an_event_and_told_once(unit: Unit
 def test_damaged_file_is_told_while_the_unit_runs_and_does_not_end_it(
     unit: Unit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept: list[Any] = [DESCRIPTION, {"rails": []}, DESCRIPTION]
-    monkeypatch.setattr(_state, "load", lambda name: kept.pop(0) if len(kept) > 1 else kept[0])
+    kept: list[Any] = [DESCRIPTION, _state.Damaged("mptcp.json: endpoints is missing", "mend it"), DESCRIPTION]
+
+    def load(name: str) -> Any:
+        found = kept.pop(0) if len(kept) > 1 else kept[0]
+        if isinstance(found, _state.Damaged):
+            raise found
+        return found
+
+    monkeypatch.setattr(_state, "load", load)
     unit.answers = [result(), result(), result("ip route add x")]
     unit.wake = 2.0
     lines = list(islice(_mptcp_watch.boot(DESCRIPTION), 3))
     assert lines[0] == "as described"
-    assert "mptcp.json does not hold what the role mptcp writes (endpoints is missing)" in lines[1]
+    assert lines[1].endswith(": mptcp.json: endpoints is missing; mend it")
     assert unit.wake == 60.0, "not a line every 2 s"
     assert lines[2] == "ip route add x"

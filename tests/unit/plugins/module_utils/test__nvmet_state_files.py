@@ -8,6 +8,8 @@ import errno
 import io
 import json
 import os
+import re
+import stat
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -52,22 +54,31 @@ def damage(path: str, text: str) -> None:
 
 def refuses(on: _nvmet_converge.Machine, path: str, run) -> None:
     before = len(on.kernel.performed)
-    with pytest.raises(ValueError, match=r"; remove it and (run the playbook|link)") as refused:
+    with pytest.raises(_state.Damaged, match=r"; run the playbook targets\.yml again, which writes it anew") as refused:
         run()
     assert str(refused.value).startswith(f"{path} ")
     assert len(on.kernel.performed) == before
 
 
 @pytest.mark.parametrize("text", [*JSON, '"x"', "3", "[]", "{}", *DESCRIPTIONS])
-def test_a_damaged_description_is_named(tmp_path: Path, text: str) -> None:
+def test_a_damaged_description_is_named_and_the_playbook_mends_it(tmp_path: Path, text: str) -> None:
     on = applied(tmp_path)
     path = f"{on.config_dir}/target.json"
+    good = Path(path).read_text()
     damage(path, text)
     refuses(on, path, lambda: converge(simple(trsvcid="4421"), machine=on))
     refuses(on, path, lambda: boot(_state.load("target", on.config_dir), wait=0, machine=on))
     refuses(on, path, lambda: withdraw(_state.load("target", on.config_dir), on, 0, lambda: True))
-    os.unlink(path)
-    assert converge(WANTED, machine=on).plan == []
+    told: list[str] = []
+    with _state.mending(told.append):
+        assert converge(WANTED, check=True, machine=on).changed
+        assert Path(path).read_bytes() == text.encode("utf-8", "surrogateescape")
+        assert converge(WANTED, machine=on).plan == []
+    (line,) = told
+    assert line.startswith(f"{path} ")
+    assert line.endswith("; it counts as not there until it is written anew")
+    # The file of the keys has another name.
+    assert re.sub(r"\.[0-9a-f]{16}", "", Path(path).read_text()) == re.sub(r"\.[0-9a-f]{16}", "", good)
     assert not converge(WANTED, machine=on).changed
 
 
@@ -76,19 +87,65 @@ def test_a_saved_description_that_is_not_valid_is_named_at_boot(tmp_path: Path) 
     path = f"{on.config_dir}/target.json"
     saved = json.loads(Path(path).read_text())
     saved["target"]["subsystems"][0]["cntlid_min"] = "many"
-    with pytest.raises(ValueError, match=f"^{path}: .*cntlid_min.*; run the playbook again"):
+    with pytest.raises(_state.Damaged, match=f"^{path} .*cntlid_min.*; run the playbook targets.yml again"):
         boot(saved, wait=0, machine=on)
 
 
-@pytest.mark.parametrize("name", ["owned", "interrupted"])
 @pytest.mark.parametrize("text", [*JSON, *SHAPES])
-def test_a_damaged_file_of_what_is_ours_is_named(tmp_path: Path, name: str, text: str) -> None:
+def test_damaged_ownership_counts_as_none_and_is_told(
+    tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     on = applied(tmp_path)
-    path = f"{on.owned_dir}/target.{name}.json"
+    path = f"{on.owned_dir}/target.owned.json"
+    damage(path, text)
+    boot(_state.load("target", on.config_dir), wait=0, machine=on)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{path} ")
+    assert "what earlier runs made counts as made by others" in line
+    _state._told.clear()
+    damage(path, text)
+    told: list[str] = []
+    kept = dict(on.kernel.objects), dict(on.kernel.links)
+    with _state.mending(told.append):
+        assert converge({}, machine=on).plan == []
+    assert (dict(on.kernel.objects), dict(on.kernel.links)) == kept, "hosts may be connected to it"
+    assert len(told) == 1
+    assert _state.owned("target", on.owned_dir) == []
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("text", [*JSON, *SHAPES])
+def test_a_damaged_note_of_what_was_taken_down_is_named_and_the_playbook_mends_it(tmp_path: Path, text: str) -> None:
+    on = applied(tmp_path)
+    path = f"{on.owned_dir}/target.interrupted.json"
     damage(path, text)
     refuses(on, path, lambda: converge(simple(trsvcid="4421"), machine=on))
-    os.unlink(path)
-    converge(simple(trsvcid="4421"), machine=on)
+    told: list[str] = []
+    with _state.mending(told.append):
+        converge(simple(trsvcid="4421"), machine=on)
+    assert not os.path.exists(path)
+    assert len(told) == 1
+    assert "has to be linked again by them" in told[0]
+
+
+def test_after_a_damaged_description_a_device_that_hosts_have_written_on_is_still_served(tmp_path: Path) -> None:
+    """Nothing is served after the boot that found it damaged; what is on the device must not keep the playbook back."""
+    on = applied(tmp_path)
+    damage(f"{on.config_dir}/target.json", "{")
+    on.kernel = EmulatedKernel()
+    known: list[bool] = []
+    problem = on.devices.problem
+    on.devices.problem = lambda path, seen=False: known.append(seen) or problem(path, seen)
+    with _state.mending(lambda line: None):
+        converge(WANTED, machine=on)
+    assert known == [True]
+    # Not a device of another size, nor one that we did not make.
+    damage(f"{on.config_dir}/target.json", "{")
+    damage(f"{on.owned_dir}/target.owned.json", "{")
+    on.kernel = EmulatedKernel()
+    with _state.mending(lambda line: None):
+        converge(WANTED, machine=on)
+    assert known == [True, False]
 
 
 @pytest.mark.parametrize("text", [*JSON, *SHAPES, "[]", f'{{"subsystems/{VOL}/namespaces/1": "x"}}'])
@@ -112,6 +169,8 @@ class Full:
         monkeypatch.setattr(os, "fsync", self)
 
     def __call__(self, handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            return
         if self.left <= 0:
             raise OSError(self.code, os.strerror(self.code))
         self.left -= 1

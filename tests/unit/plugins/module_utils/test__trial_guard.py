@@ -68,7 +68,7 @@ def stop() -> None:
 
 
 def test_another_kernel_is_left_alone(machine: Machine) -> None:
-    assert machine.guard(release="another") == ["no kernel on trial runs"]
+    assert machine.guard(release="7.9.9-another") == ["no kernel on trial runs"]
     assert machine.read("watchdog") == ""
     assert machine.read("kernel/panic_on_oops") == "0\n"
 
@@ -125,6 +125,16 @@ def test_stopping_the_guard_leaves_the_watchdog_ticking(machine: Machine) -> Non
     with pytest.raises(SystemExit):
         machine.guard()
     assert set(machine.read("watchdog")) == {"\0"}
+
+
+def test_a_ledger_that_is_damaged_meanwhile_takes_no_kernel_down_before_its_time(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.happens[50.0] = lambda: (machine.folder / "kernel.json").write_text("{")
+    machine.guard(timeout=100)
+    assert machine.clock >= 100 + _trial_guard.GRACE
+    assert machine.read("trigger") == "sb"
+    assert "kernel.json is not valid JSON" in capsys.readouterr().err
 
 
 def test_while_a_kernel_is_on_trial_it_does_not_limp_on(machine: Machine) -> None:
