@@ -46,6 +46,7 @@ class Option:
     minimum, maximum: of an int, in the kernel's own units (seconds for every timeout).
     attribute: the file of a controller in sysfs that shows it, where there is one.
     writable: that file can be written while the controller lives.
+    serial: it is the number of a key or a keyring of the kernel, which no other boot knows.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Option:
     secret: bool = False
     attribute: str = ""
     writable: bool = False
+    serial: bool = False
 
 
 OPTIONS = (
@@ -83,8 +85,8 @@ OPTIONS = (
     Option("dhchap_ctrl_secret", "str", secret=True),
     Option("dhchap_secret", "str", secret=True),
     Option("tls", "bool", ("tcp",)),
-    Option("keyring", transports=("tcp",), minimum=1),
-    Option("tls_key", transports=("tcp",), minimum=1),
+    Option("keyring", transports=("tcp",), minimum=1, serial=True),
+    Option("tls_key", transports=("tcp",), minimum=1, serial=True),
     Option("concat", "bool", ("tcp",)),
     Option("discovery", "bool"),
     Option("duplicate_connect", "bool"),
@@ -161,6 +163,12 @@ def _value_errors(option: Option, value: Any, transport: str) -> list[str]:
             return [f"{option.name} is {shown}; it must be a whole number"]
         if not option.minimum <= value <= option.maximum:
             return [f"{option.name} is {shown}; it must be from {option.minimum} to {option.maximum}"]
+        if option.serial:
+            return [
+                f"{option.name} is {shown}, a serial number that changes at every boot, and connections are saved for "
+                "the boot: write tls: true instead, and have the key loaded into the keyring .nvme at every boot "
+                "(nvme tls-key --import), where the kernel finds it by the NQNs of host and subsystem"
+            ]
     elif option.kind == "bool":
         if not isinstance(value, bool):
             return [f"{option.name} is {shown}; it must be true or false"]

@@ -17,6 +17,8 @@ def arguments(kind: Kind = KINDS["nvmet"]) -> dict[str, dict[str, Any]]:
         spec[kind.key] = {"type": kind.key_type, "required": True}
     for row in kind.attributes:
         spec[row.name] = {"type": row.type, **({"no_log": True} if row.secret else {})}
+    for name in kind.words:
+        spec[name] = {"type": "bool"}
     for group, inner in kind.groups.items():
         spec[group] = {"type": "list", "elements": "dict", "options": arguments(KINDS[inner])}
     for group in kind.links:

@@ -15,6 +15,8 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import _nvmet_values 
 
 #: What an attribute goes back to when a description stops naming it; None: it stays as it is.
 Default = Callable[[str, Mapping[str, str]], "str | None"]
+#: The word by which a port accepts what _nvmet_tls refuses.
+UNAUTHENTICATED_TLS = "allow_unauthenticated_tls"
 
 
 def always(value: str | None) -> Default:
@@ -59,6 +61,7 @@ class Kind:
     groups: folder → kind of the objects in it. links: folder → folder of the objects that can be linked.
     fixed: kinds that nvmet makes by itself, always one, in the folder of that name.
     builtin: keys that nvmet makes by itself and that cannot be removed.
+    words: switches of the description that nvmet does not have: by each it accepts what is refused without.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Kind:
     links: Mapping[str, str] = field(default_factory=dict)
     fixed: tuple[str, ...] = ()
     builtin: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
     def row(self, name: str) -> Attribute | None:
         return next((row for row in self.attributes if row.name == name), None)
@@ -219,6 +223,7 @@ PORT = Kind(
     key_type="int",
     groups={"ana_groups": "ana_group", "referrals": "referral"},
     links={"subsystems": "subsystems"},
+    words=(UNAUTHENTICATED_TLS,),
 )  # fmt: skip
 
 NVMET = Kind(

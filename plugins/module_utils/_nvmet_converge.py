@@ -34,6 +34,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_live import us
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_prune import removals
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_refusals import explain
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_saved import SLICE, Saving, keep_keys, load, served
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tls import unaccepted
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import Tree, label
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, Refused, apply
 
@@ -153,7 +154,8 @@ def _look(
     bad = {**shared(wanted, actual, going, on.devices), **bad}
     # Boot brings the saved keys itself, and lets in whom it can.
     keyless = keep_keys(wanted, actual, {} if boot else saved.get("keys", {}), on.config_dir)
-    unfulfilled = [] if boot else bad.values()
+    # Boot brings back what a run was allowed to make.
+    unfulfilled = [] if boot else [*bad.values(), *unaccepted(wanted)]
     _insist([*_unknown(wanted, actual), *conflicts(wanted, actual, going), *unfulfilled, *keyless])
     preparation = _configfs.preparation(on.kernel, on.root)
     if preparation and not check:

@@ -49,6 +49,7 @@ class _Reader:
             self._wrong(where or "the description", written, f"must be a dictionary of {', '.join(_options(kind))}")
             return
         self.tree.objects[path] = Object(kind_name, self._attributes(written, kind, where))
+        self.tree.words |= {join(path, name) for name in kind.words if self._says(written, name, where)}
         for group, inner in kind.groups.items():
             for index, item in self._items(written, group, where):
                 self._member(item, KINDS[inner], join(path, group), f"{_under(where, group)}[{index}]")
@@ -87,6 +88,13 @@ class _Reader:
             # nvmet creates everything disabled; whoever describes an object wants it to work.
             found.setdefault("enable", "1")
         return found
+
+    def _says(self, written: Mapping[str, Any], word: str, where: str) -> bool:
+        value = written.get(word)
+        if value is None or isinstance(value, bool):
+            return bool(value)
+        self._wrong(_under(where, word), value, "must be true or false")
+        return False
 
     def _sanitise(self, row: Attribute, value: Any, where: str) -> str | None:
         try:
@@ -163,7 +171,7 @@ def _named(option: Any) -> str:
 
 def _options(kind: Kind) -> list[str]:
     names = [kind.key] if kind.key else []
-    return [*names, *(row.name for row in kind.attributes), *kind.groups, *kind.links, *kind.fixed]
+    return [*names, *(row.name for row in kind.attributes), *kind.words, *kind.groups, *kind.links, *kind.fixed]
 
 
 def _under(where: str, name: str) -> str:

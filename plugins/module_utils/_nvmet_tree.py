@@ -38,12 +38,14 @@ class Tree:
 
     lacking: kind → attributes that this kernel does not have, as far as it has shown an object of the kind.
     exposed: files of secrets that everyone may read, as nvmet makes them.
+    words: what a description accepts, for example C(ports/1/allow_unauthenticated_tls); the kernel has none of it.
     """
 
     objects: dict[str, Object] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     lacking: dict[str, set[str]] = field(default_factory=dict)
     exposed: set[str] = field(default_factory=set)
+    words: set[str] = field(default_factory=set)
 
 
 def key(path: str) -> str:
@@ -106,6 +108,7 @@ def _describe(tree: Tree, children: dict[str, list[str]], path: str) -> dict[str
     for row in kind.attributes:
         if row.name in found.attributes and not row.secret:
             out[row.name] = native(row.type, found.attributes[row.name])
+    out.update({name: True for name in kind.words if join(path, name) in tree.words})
     for group in [*kind.groups, *kind.links]:
         inside = [child for child in children.get(path, []) if child.startswith(join(path, group) + "/")]
         if group in kind.links:

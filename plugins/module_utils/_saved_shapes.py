@@ -52,6 +52,7 @@ def _target() -> Shape:
     def inside(name: str) -> dict[str, Any]:
         kind = KINDS[name]
         found: dict[str, Any] = {f"{row.name}?": (str, int, float, bool, None) for row in kind.attributes}
+        found.update({f"{word}?": bool for word in kind.words})
         if kind.key:
             found[kind.key] = (str, int)
         found.update({f"{group}?": ([inside(inner)], None) for group, inner in kind.groups.items()})

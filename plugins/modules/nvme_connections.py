@@ -108,13 +108,16 @@ options:
         description: DH-HMAC-CHAP key that the controller must prove, in the same form.
         type: str
       tls:
-        description: Use TLS. V(tcp) only.
+        description:
+          - Use TLS. V(tcp) only. It encrypts, and authenticates nobody at an nvmet.
+          - The key is the one that the keyring C(.nvme) has for the NQNs of host and subsystem. It has to be loaded
+            at every boot before the connections are made, as C(nvme tls-key --import) does.
         type: bool
       keyring:
-        description: Serial number of the keyring with the TLS key. V(tcp) only.
+        description: Serial number of the keyring with the TLS key. Refused, for it changes at every boot; see C(tls).
         type: int
       tls_key:
-        description: Serial number of the TLS key. V(tcp) only.
+        description: Serial number of the TLS key. Refused, for it changes at every boot; see C(tls).
         type: int
       concat:
         description: Derive the TLS key from the authentication. V(tcp) only.
@@ -192,13 +195,16 @@ options:
         description: DH-HMAC-CHAP key that the controller must prove, in the same form.
         type: str
       tls:
-        description: Use TLS. V(tcp) only.
+        description:
+          - Use TLS. V(tcp) only. It encrypts, and authenticates nobody at an nvmet.
+          - The key is the one that the keyring C(.nvme) has for the NQNs of host and subsystem. It has to be loaded
+            at every boot before the connections are made, as C(nvme tls-key --import) does.
         type: bool
       keyring:
-        description: Serial number of the keyring with the TLS key. V(tcp) only.
+        description: Serial number of the keyring with the TLS key. Refused, for it changes at every boot; see C(tls).
         type: int
       tls_key:
-        description: Serial number of the TLS key. V(tcp) only.
+        description: Serial number of the TLS key. Refused, for it changes at every boot; see C(tls).
         type: int
       concat:
         description: Derive the TLS key from the authentication. V(tcp) only.
@@ -250,13 +256,16 @@ options:
         description: DH-HMAC-CHAP key that the controller must prove, in the same form.
         type: str
       tls:
-        description: Use TLS. V(tcp) only.
+        description:
+          - Use TLS. V(tcp) only. It encrypts, and authenticates nobody at an nvmet.
+          - The key is the one that the keyring C(.nvme) has for the NQNs of host and subsystem. It has to be loaded
+            at every boot before the connections are made, as C(nvme tls-key --import) does.
         type: bool
       keyring:
-        description: Serial number of the keyring with the TLS key. V(tcp) only.
+        description: Serial number of the keyring with the TLS key. Refused, for it changes at every boot; see C(tls).
         type: int
       tls_key:
-        description: Serial number of the TLS key. V(tcp) only.
+        description: Serial number of the TLS key. Refused, for it changes at every boot; see C(tls).
         type: int
       concat:
         description: Derive the TLS key from the authentication. V(tcp) only.

@@ -269,6 +269,14 @@ options:
         description:
           - Whether a secure channel is needed, V(not specified), V(required) or V(not required).
         type: str
+      allow_unauthenticated_tls:
+        description:
+          - Accept that hosts can pass for one another, or come in without their DH-HMAC-CHAP keys, where
+            O(ports[].tsas) is V(tls1.3).
+          - The kernel's TLS encrypts and authenticates nobody. On such a port nvmet asks no host for its key, and
+            compares the PSK with nothing that the host says of itself. Unless this is V(true) such a port is refused
+            where a host that is allowed has a key, where more than one is, and with O(subsystems[].allow_any_host).
+        type: bool
       inline_data_size:
         description:
           - Bytes of data that a command may carry; the transport's own by default.

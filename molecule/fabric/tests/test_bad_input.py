@@ -77,9 +77,16 @@ def subsystems(*changes: dict[str, Any]) -> list[dict[str, Any]]:
             {"nvme_host_connections": [{"transport": "mptcp", "traddr": "10.10.255.1", "subsysnqn": NQN, "tls": True}]},
             ["tls"],
         ),
+        (
+            {
+                "fabric_subsystems": subsystems({"allowed_hosts": ["host1", f"{NQN}-host"]}),
+                "nvme_target_ports": [{**PORT, "trtype": "tcp", "tsas": "tls1.3"}],
+            },
+            ["port 1: tsas tls1.3 is no authentication, and 2 hosts are allowed there", "allow_unauthenticated_tls"],
+        ),
     ],
     ids=["unknown key", "wrong type", "duplicate NQN", "duplicate NSID", "duplicate port", "rail without NIC",
-         "too many rails", "unknown method", "TLS"],
+         "too many rails", "unknown method", "TLS", "TLS for two hosts"],
 )  # fmt: skip
 def test_description_is_refused(variables: dict[str, Any], words: list[str]) -> None:
     said = refused(**variables)

@@ -38,6 +38,15 @@ def called(kernel: Kernel, monkeypatch: pytest.MonkeyPatch, **changed: object) -
         ({"connections": [{**CONNECTION, "kato": 5}]}, ["connections.kato", "nr_io_queues"]),
         ({"connections": [{**CONNECTION, "queue_size": "big"}]}, ["queue_size", "big", "found in 'connections'"]),
         ({"connections": [{**CONNECTION, "tls": True}]}, ["connections[0]", "tls is True", "use dhchap_secret"]),
+        (
+            {"connections": [{**CONNECTION, "transport": "tcp", "tls": True, "tls_key": 7}]},
+            ["connections[0]", "tls_key is 7", "serial", "tls: true"],
+        ),
+        ({"discovery": [{**DISCOVERY, "transport": "tcp", "keyring": 7}]}, ["discovery[0]", "keyring is 7", "serial"]),
+        (
+            {"discovery": [{**DISCOVERY, "transport": "tcp"}], "discovered": {"tls_key": 7}},
+            ["discovered: tls_key is 7"],
+        ),
         ({"connections": [CONNECTION, CONNECTION]}, ["connections[1]", "a second time; remove one"]),
         ({"connections": [{**CONNECTION, "dhchap_secret": SECRET[:-3]}]}, ["is not a secret in the form", "make one"]),
         ({"discovery": [{**DISCOVERY, "traddr": "0.0.0.0"}]}, ["discovery[0]", "0.0.0.0", "address of one machine"]),

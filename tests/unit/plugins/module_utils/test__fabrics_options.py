@@ -21,6 +21,8 @@ GOOD = {"transport": "mptcp", "traddr": "192.0.2.1", "trsvcid": "4420", "subsysn
         ({"keyring": 5}, "the kernel has no TLS for MPTCP"),
         ({"tls_key": 5}, "tls_key is 5, which the transport mptcp does not know"),
         ({"concat": True, "dhchap_secret": SECRET}, "concat is True, which the transport mptcp does not know"),
+        ({"transport": "tcp", "tls": True, "tls_key": 7}, "tls_key is 7, a serial number that changes at every boot"),
+        ({"transport": "tcp", "tls": True, "keyring": 3}, "write tls: true instead, and have the key loaded into"),
         ({"transport": "quic"}, "transport is 'quic'; it must be one of mptcp, tcp, rdma, fc, loop"),
         ({"transport": "loop", "ctrl_loss_tmo": 5}, "ctrl_loss_tmo is 5, which the transport loop does not know"),
         ({"transport": "rdma", "host_iface": "ib0"}, "use mptcp or tcp"),
@@ -88,7 +90,7 @@ def test_a_malformed_secret_is_refused_and_not_shown() -> None:
     [
         GOOD,
         {**GOOD, "hdr_digest": True, "data_digest": True, "host_iface": "rail0", "tos": 8, "nr_io_queues": 4},
-        {**GOOD, "transport": "tcp", "tls": True, "tls_key": 7, "keyring": 3},
+        {**GOOD, "transport": "tcp", "tls": True},
         {**GOOD, "transport": "tcp", "concat": True, "dhchap_secret": SECRET},
         {"transport": "loop", "subsysnqn": NQN},
         {**GOOD, "traddr": "fe80::1", "host_iface": "rail0"},
