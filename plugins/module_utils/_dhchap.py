@@ -16,6 +16,15 @@ KEY_BYTES = {0: 32, 1: 32, 2: 48, 3: 64}
 _FORM = re.compile(r"DHHC-1:0[0-3]:([A-Za-z0-9+/]+={0,2}):\Z")
 
 
+def alias(name: str) -> str:
+    """The other end's name of an option: what a host calls C(dhchap_secret), a target calls C(dhchap_key).
+
+    Whoever takes one for the other has written a key, which must not be shown as the value of an unknown option.
+    """
+    old, new = ("secret", "key") if name.endswith("secret") else ("key", "secret")
+    return name[: -len(old)] + new
+
+
 def malformed(secret: object) -> str:
     """Why the kernel would not take the secret, without a character of it; empty when it would.
 
@@ -38,6 +47,14 @@ def malformed(secret: object) -> str:
 
 def generate(hmac: int = 1) -> str:
     """A new secret. hmac: 1, 2 or 3 for SHA-256, SHA-384 or SHA-512, 0 for a key that is used as it is."""
-    key = os.urandom(KEY_BYTES[hmac])
+    return _written(hmac, os.urandom(KEY_BYTES[hmac]))
+
+
+def no_secret(hmac: int) -> str:
+    """What stands for a secret that only a real run makes: its form and, in words, that it is none."""
+    return _written(hmac, b"check mode: this is no secret".ljust(KEY_BYTES[hmac], b"."))
+
+
+def _written(hmac: int, key: bytes) -> str:
     content = base64.b64encode(key + zlib.crc32(key).to_bytes(4, "little")).decode()
     return f"DHHC-1:{hmac:02d}:{content}:"

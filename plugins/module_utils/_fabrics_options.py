@@ -16,7 +16,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any, Mapping
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import malformed
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import alias, malformed
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_names import address_conflicts, unfit
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import HIDDEN
 
@@ -251,6 +251,8 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         # Stated for every name that looks like a secret, so that Ansible does not guess.
         if option.secret or "key" in option.name:
             spec[option.name]["no_log"] = option.secret
+        if option.secret:
+            spec[option.name]["aliases"] = [alias(option.name)]
     spec["transport"].update(choices=list(MODULES), default="mptcp")
     spec["subsysnqn"]["required"] = True
     return spec

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._arguments import by_name
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import alias
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import KINDS, Kind
 
 
@@ -16,7 +18,9 @@ def arguments(kind: Kind = KINDS["nvmet"]) -> dict[str, dict[str, Any]]:
     if kind.key:
         spec[kind.key] = {"type": kind.key_type, "required": True}
     for row in kind.attributes:
-        spec[row.name] = {"type": row.type, **({"no_log": True} if row.secret else {})}
+        spec[row.name] = {"type": row.type}
+        if row.secret:
+            spec[row.name].update(no_log=True, aliases=[alias(row.name)])
     for name in kind.words:
         spec[name] = {"type": "bool"}
     for group, inner in kind.groups.items():
@@ -30,4 +34,5 @@ def arguments(kind: Kind = KINDS["nvmet"]) -> dict[str, dict[str, Any]]:
 
 def description(params: Mapping[str, Any]) -> dict[str, Any]:
     """What of a module's parameters describes nvmet."""
-    return {name: params[name] for name in arguments() if params.get(name) is not None}
+    spec = arguments()
+    return {name: value for name, value in by_name(params, spec).items() if value is not None}

@@ -104,9 +104,11 @@ options:
           - It is kept in a file with mode 0600 to which the saved description refers, and the kernel's own file of it,
             which everyone could read, is made readable for root alone.
         type: str
+        aliases: [dhchap_key]
       dhchap_ctrl_secret:
         description: DH-HMAC-CHAP key that the controller must prove, in the same form.
         type: str
+        aliases: [dhchap_ctrl_key]
       tls:
         description:
           - Use TLS. V(tcp) only. It encrypts, and authenticates nobody at an nvmet.
@@ -191,9 +193,11 @@ options:
       dhchap_secret:
         description: DH-HMAC-CHAP key of this host, in the form V(DHHC-1:0x:<base64>:).
         type: str
+        aliases: [dhchap_key]
       dhchap_ctrl_secret:
         description: DH-HMAC-CHAP key that the controller must prove, in the same form.
         type: str
+        aliases: [dhchap_ctrl_key]
       tls:
         description:
           - Use TLS. V(tcp) only. It encrypts, and authenticates nobody at an nvmet.
@@ -252,9 +256,11 @@ options:
       dhchap_secret:
         description: DH-HMAC-CHAP key of this host, in the form V(DHHC-1:0x:<base64>:).
         type: str
+        aliases: [dhchap_key]
       dhchap_ctrl_secret:
         description: DH-HMAC-CHAP key that the controller must prove, in the same form.
         type: str
+        aliases: [dhchap_ctrl_key]
       tls:
         description:
           - Use TLS. V(tcp) only. It encrypts, and authenticates nobody at an nvmet.
@@ -375,6 +381,7 @@ errors:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._arguments import by_name
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_converge import NotConverged, converge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_desired import IOPOLICIES, PRUNE, Invalid
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_diff import dump
@@ -412,9 +419,10 @@ def main() -> None:
     if not 0 <= module.params["timeout"] <= 86400:
         wrong = [f"timeout is {module.params['timeout']}; it must be from 0 to 86400 seconds"]
         module.fail_json(msg=wrong[0], errors=wrong, plan=[])
+    described = by_name(module.params, module.argument_spec)
     try:
         with mending(module.warn):
-            outcome = converge(lambda: module.params, module.check_mode, module.params["timeout"])
+            outcome = converge(lambda: described, module.check_mode, module.params["timeout"])
     except (Invalid, NotConverged) as error:
         done = [operation.line() for operation in getattr(error, "applied", [])]
         module.fail_json(msg="\n".join(error.errors), errors=error.errors, plan=done, changed=bool(done))

@@ -22,10 +22,12 @@ options:
   dhchap_secret:
     description: DH-HMAC-CHAP key of this host, in the form V(DHHC-1:0x:<base64>:).
     type: str
+    aliases: [dhchap_key]
     required: true
   dhchap_ctrl_secret:
     description: DH-HMAC-CHAP key that the controller must prove, in the same form.
     type: str
+    aliases: [dhchap_ctrl_key]
 """
 
 EXAMPLES = r"""
@@ -45,18 +47,19 @@ import contextlib
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved, _lock, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._arguments import by_name
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import malformed
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "dhchap_secret": {"type": "str", "required": True, "no_log": True},
-            "dhchap_ctrl_secret": {"type": "str", "no_log": True},
+            "dhchap_secret": {"type": "str", "required": True, "no_log": True, "aliases": ["dhchap_key"]},
+            "dhchap_ctrl_secret": {"type": "str", "no_log": True, "aliases": ["dhchap_ctrl_key"]},
         },
         supports_check_mode=True,
     )
-    secrets = {name: value for name, value in module.params.items() if value}
+    secrets = {name: value for name, value in by_name(module.params, module.argument_spec).items() if value}
     for name, value in secrets.items():
         if malformed(value):
             module.fail_json(msg=f"{name} {malformed(value)}")

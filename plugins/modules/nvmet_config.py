@@ -87,11 +87,13 @@ options:
             next.
           - It is shown nowhere, and nvmet's own file of it, which everyone could read, is made readable for root alone.
         type: str
+        aliases: [dhchap_secret]
       dhchap_ctrl_key:
         description:
           - DH-HMAC-CHAP key by which the target authenticates itself to the host. Left out, it stays like
             O(hosts[].dhchap_key).
         type: str
+        aliases: [dhchap_ctrl_secret]
   subsystems:
     description:
       - Subsystems and what they hold.

@@ -23,11 +23,13 @@ options:
   dhchap_key:
     description: DH-HMAC-CHAP key of the host, in the form V(DHHC-1:0x:<base64>:).
     type: str
+    aliases: [dhchap_secret]
     required: true
   dhchap_ctrl_key:
     description: DH-HMAC-CHAP key by which the target authenticates itself to the host. nvmet keeps one that it has when
       this is left out, until it restarts.
     type: str
+    aliases: [dhchap_ctrl_secret]
 """
 
 EXAMPLES = r"""
@@ -46,6 +48,7 @@ plan:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._arguments import by_name
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import malformed
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._lock import Busy
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import Disruptive, NotConverged
@@ -59,12 +62,13 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "nqn": {"type": "str", "required": True},
-            "dhchap_key": {"type": "str", "required": True, "no_log": True},
-            "dhchap_ctrl_key": {"type": "str", "no_log": True},
+            "dhchap_key": {"type": "str", "required": True, "no_log": True, "aliases": ["dhchap_secret"]},
+            "dhchap_ctrl_key": {"type": "str", "no_log": True, "aliases": ["dhchap_ctrl_secret"]},
         },
         supports_check_mode=True,
     )
-    keys = {name: value for name, value in module.params.items() if name != "nqn" and value}
+    given = by_name(module.params, module.argument_spec)
+    keys = {name: value for name, value in given.items() if name != "nqn" and value}
     for name, value in keys.items():
         if malformed(value):
             module.fail_json(msg=f"{name} {malformed(value)}")

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from ansible.module_utils import basic
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import alias
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("[!_]*.py"))
@@ -49,6 +51,7 @@ def plain(options: dict, nested: str) -> dict:
             "required": bool(option.get("required", False)),
             "default": option.get("default"),
             "choices": sorted(map(str, option.get("choices") or [])),
+            "aliases": option.get("aliases") or [],
             "suboptions": plain(option.get(nested) or {}, nested),
         }
     return out
@@ -104,6 +107,57 @@ def test_role_defaults_are_its_argument_specs(role: str) -> None:
     assert set(options) - set(defaults) == required, "an option has a default or is required"
     assert undescribed(options, "") == []
     assert all(name.startswith(f"{role}_") for name in options)
+
+
+def every_option(options: dict, path: str = "") -> Iterator[tuple[str, dict]]:
+    """Where each option of a tree is, and what is written of it."""
+    for name, option in (options or {}).items():
+        yield f"{path}{name}", option
+        yield from every_option(option.get("options") or {}, f"{path}{name}.")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_specification_of_a_role_is_a_template(role: str) -> None:
+    """Ansible prints the whole of it, templated, for any wrong argument: keys that a default is made of with it."""
+    specs = yaml.safe_load((ROOT / "roles" / role / "meta/argument_specs.yml").read_text())["argument_specs"]
+    found = [
+        path for entry in specs.values() for path, option in every_option(entry["options"]) if "{{" in repr(option)
+    ]
+    assert found == [], "defaults/main.yml has the template, and the description says where the value is from"
+
+
+def test_a_default_that_is_no_template_is_written_in_both_places() -> None:
+    for role in ROLES:
+        folder = ROOT / "roles" / role
+        defaults = yaml.safe_load((folder / "defaults/main.yml").read_text()) or {}
+        specs = yaml.safe_load((folder / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+        plain = {name: value for name, value in defaults.items() if "{{" not in repr(value)}
+        assert plain == {name: specs[name].get("default") for name in plain}, role
+
+
+SECRET = re.compile(r"dhchap_(ctrl_)?(key|secret)$")
+
+
+def secrets_of(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict]:
+    return {path: one for path, one in every_option(argument_spec(name, monkeypatch)) if SECRET.search(path)}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if hasattr(load(name), "main")])
+def test_a_secret_is_one_under_the_other_end_s_name_too(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A target's dhchap_key is a host's dhchap_secret: an unknown option's value would be shown."""
+    for path, option in secrets_of(name, monkeypatch).items():
+        assert option.get("no_log") is True, path
+        assert option.get("aliases") == [alias(path.rpartition(".")[2])], path
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_s_secret_is_one_under_the_other_end_s_name_too(role: str) -> None:
+    specs = yaml.safe_load((ROOT / "roles" / role / "meta/argument_specs.yml").read_text())["argument_specs"]
+    for entry in specs.values():
+        for path, option in every_option(entry["options"]):
+            if SECRET.search(path):
+                assert option.get("no_log") is True, path
+                assert option.get("aliases") == [alias(path.rpartition(".")[2])], path
 
 
 @pytest.mark.parametrize("role", ROLES)
