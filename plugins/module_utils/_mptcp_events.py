@@ -88,15 +88,18 @@ class Events:
         return max(QUIET, self._deleted_at + LONGEST - time.monotonic()) if alone else QUIET
 
     def _receive(self, timeout: float | None, seen: Seen) -> bool:
-        ready = select.select(self._sockets, [], [], timeout)[0]
-        for channel in ready:
+        heard = False
+        for channel in select.select(self._sockets, [], [], timeout)[0]:
             try:
-                data = channel.recv(1 << 16)
+                data = _netlink.received(channel)
+                if not data:
+                    continue
             except OSError as error:
                 # The kernel had to drop events: something happened.
                 if error.errno != errno.ENOBUFS:
                     raise
                 data = b""
+            heard = True
             if channel is self._network:
                 kinds = {kind for kind, _payload in _netlink.split(data)}
                 seen.neighbours |= _RTM_NEWNEIGH in kinds
@@ -105,7 +108,7 @@ class Events:
             else:
                 seen.subflows = True
                 seen.closed.update(closed(data))
-        return bool(ready)
+        return heard
 
 
 def closed(data: bytes) -> dict[str, str]:

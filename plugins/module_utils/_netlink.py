@@ -64,6 +64,15 @@ def split(data: bytes) -> Iterator[tuple[int, bytes]]:
         data = data[(length + 3) & ~3 :]
 
 
+def received(channel: socket.socket, size: int = 1 << 16) -> bytes:
+    """One datagram of the kernel, empty for one of a process, which is nobody to us; raises OSError as recv() does.
+
+    The kernel writes the sender's port into each message, and only its own is 0 (netlink(7)).
+    """
+    data, sender = channel.recvfrom(size)
+    return data if sender[0] == 0 else b""
+
+
 def request(protocol: int, kind: int, payload: bytes, dump: bool = False) -> list[bytes]:
     """Send one request and return the payloads of its answers; raises OSError with the kernel's errno."""
     flags = NLM_F_REQUEST | (NLM_F_DUMP if dump else NLM_F_ACK)
@@ -73,7 +82,7 @@ def request(protocol: int, kind: int, payload: bytes, dump: bool = False) -> lis
         channel.bind((0, 0))
         channel.send(_HEADER.pack(_HEADER.size + len(payload), kind, flags, 1, 0) + payload)
         while True:
-            for answer, body in split(channel.recv(1 << 20)):
+            for answer, body in split(received(channel, 1 << 20)):
                 if answer in (_NLMSG_DONE, _NLMSG_ERROR):
                     _raise(body)
                     return answers

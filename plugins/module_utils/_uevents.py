@@ -11,6 +11,8 @@ import socket
 import time
 from typing import Sequence
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _netlink
+
 _NETLINK_KOBJECT_UEVENT = 15
 # Group 1 is the kernel; group 2 is what udev made of it.
 _KERNEL = 1
@@ -39,32 +41,30 @@ class Uevents:
         while True:
             left = None if ends is None else max(ends - time.monotonic(), 0.0)
             # With something found, only what is there already is read.
-            message = self._receive(0.0 if found else left)
-            if message is None and (found or ends is None or time.monotonic() >= ends):
+            line = self._receive(0.0 if found else left)
+            if line is None and (found or ends is None or time.monotonic() >= ends):
                 return found
-            line = described(message) if message is not None else ""
             if line and line not in found:
                 found.append(line)
 
-    def _receive(self, timeout: float | None) -> bytes | None:
+    def _receive(self, timeout: float | None) -> str | None:
+        """What the next message says; None when there was none in time."""
         self._socket.settimeout(timeout)
         try:
-            return self._socket.recv(65536)
+            return described(_netlink.received(self._socket))
         except (BlockingIOError, socket.timeout):
             return None
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
-            return b""
+            return LOST
 
 
 def described(message: bytes) -> str:
-    """What an event says in one line, empty for one that changes nothing for connections; no message is a loss.
+    """What an event says in one line, empty for one that changes nothing for connections.
 
     An event is C(action@path), then KEY=value, each ended by a NUL.
     """
-    if not message:
-        return LOST
     head, *words = message.decode(errors="replace").split("\0")
     found = re.fullmatch(r"(remove|change)@.*/(nvme\d+)", head)
     if not found or "SUBSYSTEM=nvme" not in words:

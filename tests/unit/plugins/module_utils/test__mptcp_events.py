@@ -54,6 +54,17 @@ for command in ("link show", "link show", "link set d0 mtu 1400"):
     found.append(time.monotonic() - began)
 print("\\n" + json.dumps(found))
 """
+# What is seen when a process says that a route of ours was deleted and a subflow ended, and the kernel does not.
+FORGED = """
+import socket, struct
+_mptcp_events.LONGEST = 0.2
+route = struct.pack("=IHHII", 28, 25, 0, 0, 0) + struct.pack("=BBBBBBBBI", 2, 24, 0, 0, 254, 77, 0, 1, 0)
+subflow = struct.pack("=IHHII", 20, 30, 0, 0, 0) + struct.pack("=BBH", 11, 1, 0)
+for channel, protocol, message in zip(events._sockets, (socket.NETLINK_ROUTE, 16), (route, subflow)):
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol) as process:
+        process.sendto(message, channel.getsockname())
+print(json.dumps(events.wait(0.5) == events.wait(0.1) == _mptcp_events.Seen()))
+"""
 
 
 def said(program: str, *arguments: str) -> Any:
@@ -93,3 +104,7 @@ def test_only_the_deletion_of_what_is_ours_wakes_the_unit() -> None:
         commands += [f"{family}rule del priority 4", f"{family}rule del priority 77"]
     commands += ["neigh add 10.9.0.7 lladdr 02:00:00:00:00:01 dev d0", "neigh del 10.9.0.7 dev d0", wakes[-1]]
     assert said(SEEN, *commands) == wakes
+
+
+def test_what_another_process_says_is_not_believed() -> None:
+    assert said(FORGED) is True

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import socket
 from itertools import islice
 
 import pytest
@@ -14,3 +15,20 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import _netlink
 def test_message_that_claims_to_be_shorter_than_its_header_ends_the_datagram(length: int) -> None:
     good = _netlink._HEADER.pack(20, 16, 0, 1, 0) + b"abcd"
     assert list(islice(_netlink.split(good + _netlink._HEADER.pack(length, 16, 0, 1, 0)), 5)) == [(16, b"abcd")]
+
+
+_USERSOCK = 2
+
+
+def test_what_a_process_sends_is_nothing_and_the_kernel_s_answer_counts() -> None:
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+    with socket.socket(socket.AF_NETLINK, kind, _USERSOCK) as ours, socket.socket(
+        socket.AF_NETLINK, kind, _USERSOCK
+    ) as process:
+        ours.bind((0, 0))
+        process.sendto(b"forged", ours.getsockname())
+        assert _netlink.received(ours) == b""
+    with socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE) as ours:
+        # The dump of RTM_GETLINK (18).
+        ours.send(_netlink._HEADER.pack(20, 18, _netlink.NLM_F_REQUEST | _netlink.NLM_F_DUMP, 1, 0) + b"\0" * 4)
+        assert {kind for kind, _payload in _netlink.split(_netlink.received(ours))} == {16}

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _uevents
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._uevents import LOST, Uevents, described
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _netlink, _uevents
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._uevents import Uevents, described
 
 PATH = b"/devices/virtual/nvme-fabrics/ctl/nvme3\0"
 REMOVED = b"remove@" + PATH + b"ACTION=remove\0SUBSYSTEM=nvme\0SEQNUM=7\0"
@@ -24,7 +25,6 @@ CHANGED = b"change@" + PATH + b"ACTION=change\0SUBSYSTEM=nvme\0NVME_AEN=0x70f002
             b"change@" + PATH + b"SUBSYSTEM=nvme\0NVME_EVENT=rediscover\0",
             "nvme3 is back and may have another discovery log",
         ),
-        (b"", LOST),
         # A controller that we make is no news to us, nor is any other notice.
         (b"change@" + PATH + b"SUBSYSTEM=nvme\0NVME_EVENT=connected\0", ""),
         (b"change@" + PATH + b"SUBSYSTEM=nvme\0NVME_AEN=0x0c0302\0", ""),
@@ -42,6 +42,8 @@ def test_only_what_matters_for_connections_counts(event: bytes, line: str) -> No
 def channel(monkeypatch: pytest.MonkeyPatch) -> tuple[Uevents, socket.socket]:
     """A listener, and the end from which the kernel's messages come."""
     ours, kernel_s = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    # Whoever sends over this pair has the kernel's port.
+    monkeypatch.setattr(_netlink, "received", lambda channel: channel.recv(65536))
     events = Uevents.__new__(Uevents)
     events._socket = ours
     return events, kernel_s
@@ -73,3 +75,11 @@ def test_lost_events_are_an_event(channel: tuple[Uevents, socket.socket], monkey
 
     monkeypatch.setattr(channel[0], "_socket", Full())
     assert channel[0].wait(None) == [_uevents.LOST]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may send events")
+def test_events_of_another_process_are_nothing() -> None:
+    events = Uevents()
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _uevents._NETLINK_KOBJECT_UEVENT) as process:
+        process.sendto(REMOVED, events._socket.getsockname())
+    assert events.wait(0.05) == []
