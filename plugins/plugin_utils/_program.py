@@ -15,7 +15,7 @@ from pathlib import Path
 
 PACKAGE = "ansible_collections.nvmeof.mptcp.plugins.module_utils"
 _FOLDER = Path(__file__).parents[1] / "module_utils"
-_SHEBANG = b"#!/usr/bin/python3\n"
+_SHEBANG = b"#!/usr/bin/python3 -I\n"
 _MAIN = f"""\
 import sys
 from {PACKAGE}._node import main

@@ -90,6 +90,12 @@ def test_boot_units_are_enabled_and_did_not_fail(initiator: Host, target: Host) 
         assert machine.check_output("systemctl list-units --failed --plain --no-legend 'nvmeof-mptcp*'") == ""
 
 
+def test_no_unit_is_exposed_by_the_nodes_own_systemd(initiator: Host, target: Host) -> None:
+    for machine, units in ((target, ("target", "network")), (initiator, ("host", "host-release", "network"))):
+        for unit in units:
+            machine.check_output(f"systemd-analyze security --threshold=50 --no-pager nvmeof-mptcp-{unit}.service")
+
+
 def test_port_listens_on_the_service_address_alone(target: Host) -> None:
     listening = [line.split()[3] for line in target.check_output(f"ss -Htln sport = :{PORT}").splitlines()]
     assert listening == [f"10.10.255.1:{PORT}"]

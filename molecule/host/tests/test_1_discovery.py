@@ -112,8 +112,3 @@ def test_many_changes_at_once_are_all_followed(targets: dict[str, Host], initiat
         for one in extras:
             one.destroy()
     until(lambda: not any(one.is_there(initiator) for one in extras), 30)
-
-
-def test_the_units_are_restricted(initiator: Host) -> None:
-    for unit in (UNIT, f"{UNIT}-release"):
-        initiator.check_output(f"systemd-analyze security --threshold=50 --no-pager {unit}.service")
