@@ -37,6 +37,8 @@ class FilterModule:
             "nvme_connections": _told(_connections.nvme_connections),
             "nvme_discovered": _told(_connections.nvme_discovered),
             "nvme_discovery": _told(_connections.nvme_discovery),
+            "nvme_discovery_networks": _told(_connections.nvme_discovery_networks),
+            "nvme_discovery_nqns": _told(_connections.nvme_discovery_nqns),
             "nvme_planned": _told(_connections.nvme_planned),
             "nvme_referrals": _told(_connections.nvme_referrals),
             "nvme_hostnqn": _told(_identity.hostnqn),

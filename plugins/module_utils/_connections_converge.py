@@ -122,7 +122,7 @@ def converge(
             told = (now.followed.notes(), now.awaited(nvme))
             return Outcome(operations, steps.foreseen, before, after, nvme, saving.is_needed(), *told)
         asking = connector(timeout)
-        asking.others = now.expected
+        asking.others, asking.may = now.expected, now.may
         return _Run(now, asking, nvme).apply(identity, steps, before, saving)
 
 

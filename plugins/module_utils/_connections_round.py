@@ -17,7 +17,9 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_desired 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import Plan, index, plan
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_users import members, users
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery import Followed
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_log import Entry
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_budget import Spent
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_entry import Reading
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_log import BadLog, Entry
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DISCOVERY_NQN, name_of, normalise
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_names import Names
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_reauth import secret
@@ -61,7 +63,10 @@ class Round:
         self.want, self.followed = self._declared, Followed()
         self.made: dict[str, Mapping[str, Any]] = {}
         # One reading of a log serves the whole run; a change after it is an event, and the next run.
-        self._logs: dict[str, Sequence[Entry]] = {}
+        self._readings: dict[str, Reading] = {}
+        self._unread: dict[str, Exception] = {}
+        self._budget = _discovery_options.budget(description)
+        self._put_off: set[str] = set()
 
     def plan(self, nvme: Nvme) -> Plan:
         """Follow the logs and plan."""
@@ -69,12 +74,24 @@ class Round:
         using = functools.lru_cache(maxsize=None)(functools.partial(_using, nvme))
         found, before = index(nvme, self.want.hostnqn), self.followed.gone
         self.followed = _discovery.follow(
-            self._description, self._declared.connections, found, _state.owned(NAMED), self._read, using, self._last
+            self._description,
+            self._declared.connections,
+            found,
+            _state.owned(NAMED),
+            self._read,
+            using,
+            self._budget,
+            self._readings,
+            self._last,
         )
         # What this run has disconnected is in no reading any more, and still to be told.
         earlier = {name: what for name, what in before.items() if name not in self.followed.named}
         self.followed.gone = {**earlier, **self.followed.gone}
-        wanted = {**self._declared.connections, **self.followed.connections}
+        put_off = self._put_off - set(found)
+        for name in sorted(put_off):
+            self.followed.refused.add(name, "the seconds of this round were over (discovery_limits)")
+        named = {name: one for name, one in self.followed.connections.items() if name not in put_off}
+        wanted = {**self._declared.connections, **named}
         order = sorted(wanted, key=lambda name: name in self._last)
         self.want = replace(self._declared, connections={name: wanted[name] for name in order})
         previous = {**self._previous(), **self.made}
@@ -82,6 +99,16 @@ class Round:
         # A discovery controller has no namespaces to spread I/O over.
         steps.operations = [one for one in steps.operations if one.about != DISCOVERY_NQN]
         return steps
+
+    def may(self, name: str) -> bool:
+        """Whether there is time left to make a connection; for a declared one there is always."""
+        try:
+            if name in self.followed.connections:
+                self._budget.time()
+        except Spent:
+            self._put_off.add(name)
+            return False
+        return True
 
     def _removable(self) -> list[str]:
         """Of what is ours, the names that may go for not being wanted any more."""
@@ -98,7 +125,8 @@ class Round:
         """What no event will tell: discovery controllers that are live and gave no log, and what is to be unused."""
         live = {name for name, one in self.found(nvme).items() if one.state == "live"}
         unread = [f"{name}: its discovery log" for name in sorted(live & set(self.followed.unread))]
-        return [*unread, *(f"{name}: to be unused" for name in sorted(self.followed.used))]
+        put_off = [f"{name}: to be made" for name in sorted(self._put_off - set(self.found(nvme)))]
+        return [*unread, *put_off[:1], *(f"{name}: to be unused" for name in sorted(self.followed.used))]
 
     def own(self, after: Nvme | None = None) -> None:
         """Write down what is ours: ahead of a change all that was and will be, after it what is."""
@@ -116,6 +144,7 @@ class Round:
             "discovered": [_discovery_options.discovered(self._description)],
             "gone": self._description.get("gone") or _discovery_options.GONE[0],
             "discovery_interval": self._description.get("discovery_interval") or 0,
+            **_discovery_options.rules(self._description),
             **({keeping.EXPECTED: list(self.expected)} if self.expected else {}),
         }
 
@@ -132,9 +161,13 @@ class Round:
         return replace(nvme, controllers=tuple(controllers))
 
     def _read(self, controller: Controller) -> Sequence[Entry]:
-        if controller.name not in self._logs:
-            self._logs[controller.name] = _discovery.kernel_log(controller)
-        return self._logs[controller.name]
+        if controller.name in self._unread:
+            raise self._unread[controller.name]
+        try:
+            return _discovery.kernel_log(controller, self._budget.share())
+        except (OSError, BadLog, Spent) as error:
+            self._unread[controller.name] = error
+            raise
 
     def _previous(self) -> dict[str, Mapping[str, Any]]:
         """The connections last applied, by name; those whose host name has no address now are left out."""
@@ -145,7 +178,7 @@ class Round:
                 resolved = normalise(self._names.resolved(one))
                 out[name_of(resolved)] = resolved
         # Those that logs gave got the options that were saved for all of them.
-        for name in (set(_state.owned(NAMED)) & self.followed.named) - self.followed.kept:
+        for name in set(_state.owned(NAMED)) & self.followed.named & set(self.want.connections) - self.followed.kept:
             connection = self.want.connections[name]
             if connection["subsysnqn"] != DISCOVERY_NQN:
                 who = {key: connection[key] for key in _discovery.WHO if key in connection}

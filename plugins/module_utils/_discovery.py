@@ -5,20 +5,18 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any, Callable, Collection, Mapping, Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _discovery_log
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_allowed import Allowed
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_budget import Budget, Spent
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_entry import Reading, Refused, judged
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_log import BadLog, Entry
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_options import GONE, discovered
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_remembered import remembered
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import (
-    DISCOVERY_NQN,
-    errors,
-    name_of,
-    normalise,
-)
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_names import is_address
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_remembered import addresses_of, remembered
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DISCOVERY_NQN
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_admin import discovery_log
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Controller
 
@@ -42,7 +40,8 @@ class Followed:
     kept: what stays although no log names it, or none could be read: connections as they are, without options.
     used: those of them that go once they are unused.
     gone: connections that no log names any more, each with what becomes of it. unread: discovery controllers whose log
-    is not known now, each with the reason; nothing counts as gone meanwhile. ignored: entries that were not followed.
+    is not known now, each with the reason; nothing counts as gone meanwhile. refused: what logs name and is not
+    connected. foreign: what is connected and would be refused now.
     remembered: what is to be there because a log named it last, while the log is out of reach.
     """
 
@@ -52,22 +51,24 @@ class Followed:
     used: set[str] = field(default_factory=set)
     gone: dict[str, str] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
-    ignored: dict[str, str] = field(default_factory=dict)
+    refused: Refused = field(default_factory=Refused)
+    foreign: list[str] = field(default_factory=list)
     remembered: set[str] = field(default_factory=set)
 
     def notes(self) -> list[str]:
-        """One line for each thing that a person should know."""
+        """One line for each thing that a person should know, and one for all that was refused."""
         return [
             *(f"{name} is in no discovery log any more: {what}" for name, what in self.gone.items()),
             *(f"{name}: its discovery log is not known: {why}" for name, why in self.unread.items()),
-            *(f"not connected: {entry}: {why}" for entry, why in self.ignored.items()),
+            *filter(None, [self.refused.text()]),
+            *(f"{name}: no log may name it; it stays, but is not made anew" for name in self.foreign),
             *(f"{name} is wanted as a discovery log named it last" for name in sorted(self.remembered)),
         ]
 
 
-def kernel_log(controller: Controller) -> list[Entry]:
-    """The log of a controller of this machine. Raises OSError or BadLog."""
-    return _discovery_log.read(discovery_log(controller.name))
+def kernel_log(controller: Controller, budget: Budget) -> list[Entry]:
+    """The log of a controller of this machine. Raises OSError, BadLog or Spent."""
+    return _discovery_log.read(discovery_log(controller.name), budget)
 
 
 def follow(
@@ -77,44 +78,114 @@ def follow(
     earlier: Sequence[str],
     read_log: ReadLog,
     users: Callable[[str], list[str]],
+    budget: Budget,
+    readings: dict[str, Reading],
     lost: Collection[str] = (),
 ) -> Followed:
     """Read the log of every discovery controller that is live, referrals included, and say what follows.
 
     declared: connections of the description by name, discovery controllers among them. found: this host's controllers
     by the name of their connection. earlier: names that logs gave before. users: who uses a namespace, by its name.
-    lost: names of connections that could not be made a moment ago; what was known of such a discovery controller's log
-    counts until it can be read.
+    budget: what all of it may come to. readings: logs that were read already, by their controllers' names; the others
+    are added. lost: names of connections that could not be made a moment ago; they come after others, and what was
+    known of such a discovery controller's log counts until it can be read.
     """
     out = Followed()
-    options = discovered(description)
-    waiting = [(name, one, 0) for name, one in declared.items() if one["subsysnqn"] == DISCOVERY_NQN]
+    options, there = discovered(description), {name: found[name] for name in earlier if name in found}
+    allowed = Allowed.of(description, declared.values(), addresses_of(earlier))
+    waiting = [(name, one, 0) for name, one in declared.items() if _refers(one)]
     seen = {name for name, _one, _depth in waiting}
     roots, places = [one for _name, one, _depth in waiting], _places(declared)
+    logs: list[dict[str, Connection]] = []
     if not waiting:
         return out
+    for name, controller in there.items():
+        # What is there stays, whatever is allowed now: a person decides when I/O ends.
+        budget.hold(_kind(_who(controller)), name)
     while waiting:
         name, discovery, depth = waiting.pop(0)
-        for connection in _named(name, discovery, options, found.get(name), read_log, out):
-            other = name_of(connection)
-            refers = connection["subsysnqn"] == DISCOVERY_NQN
-            if refers and (other in seen or depth >= DEPTH):
-                continue
-            if other not in declared and _place(connection) in places:
-                # It is declared from a local address or interface of its own, and is not connected a second time.
-                continue
-            out.named.add(other)
-            if other not in declared:
-                out.connections.setdefault(other, connection)
-            if refers:
+        reading = _reading(name, found.get(name), read_log, readings, out, (discovery, options, allowed))
+        _keep_foreign(reading.outside, declared, there, out)
+        # What is declared from a local address or interface of its own is not connected a second time.
+        named = {other: one for other, one in reading.named.items() if other in declared or _place(one) not in places}
+        logs.append({other: one for other, one in named.items() if not _refers(one)})
+        for other, one in named.items():
+            if _refers(one) and other not in seen and depth < DEPTH and _admit(other, one, declared, budget, out):
                 seen.add(other)
-                waiting.append((other, connection, depth + 1))
+                waiting.append((other, one, depth + 1))
         if not waiting and out.unread:
-            waiting = _referred(out, seen, roots, places, {one: found[one] for one in earlier if one in found})
+            waiting = _referred(out, seen, roots, places, there)
+    for other, one in _in_turn(logs, lost):
+        _admit(other, one, declared, budget, out)
     if set(out.unread) & set(declared) & set(lost) - set(found):
-        _remember(out, declared, remembered(sorted(set(earlier) - set(found)), roots, options))
+        last = remembered(sorted(set(earlier) - set(found) - set(declared) - out.named), roots, options)
+        new = {name: one for name, one in last.items() if _place(one) not in places and not allowed.why_not(one)}
+        out.remembered.update(name for name, one in new.items() if _admit(name, one, declared, budget, out))
     _gone(out, description, declared, found, earlier, users)
     return out
+
+
+def _reading(
+    name: str,
+    controller: Controller | None,
+    read_log: ReadLog,
+    readings: dict[str, Reading],
+    out: Followed,
+    judge_by: tuple[Connection, Connection, Allowed],
+) -> Reading:
+    """What one log names, or nothing with the reason in out."""
+    if controller is None or controller.state != "live":
+        out.unread[name] = "it is not connected" if controller is None else f"it is {controller.state}"
+        return Reading()
+    try:
+        if controller.name not in readings:
+            readings[controller.name] = judged(read_log(controller), *judge_by)
+    except (OSError, BadLog, Spent) as error:
+        out.unread[name] = getattr(error, "strerror", "") or str(error)
+        return Reading()
+    reading = readings[controller.name]
+    for why, (count, example) in reading.refused.by_reason.items():
+        out.refused.add(example, why, count)
+    return reading
+
+
+def _keep_foreign(
+    outside: Collection[str], declared: Mapping[str, Connection], there: Mapping[str, Controller], out: Followed
+) -> None:
+    for name in sorted(there.keys() & set(outside) - declared.keys() - out.named):
+        out.connections[name] = _who(there[name])
+        out.named.add(name)
+        out.kept.add(name)
+        out.foreign.append(name)
+
+
+def _admit(
+    name: str, connection: Connection, declared: Mapping[str, Connection], budget: Budget, out: Followed
+) -> bool:
+    """Whether a connection that a log may name is to be there."""
+    try:
+        if name not in declared:
+            budget.admit(_kind(connection), name)
+            out.connections.setdefault(name, connection)
+    except Spent as error:
+        out.refused.add(name, str(error))
+        return False
+    out.named.add(name)
+    return True
+
+
+def _refers(connection: Connection) -> bool:
+    return bool(connection["subsysnqn"] == DISCOVERY_NQN)
+
+
+def _kind(connection: Connection) -> str:
+    return "referrals" if _refers(connection) else "connections"
+
+
+def _in_turn(logs: Sequence[Mapping[str, Connection]], lost: Collection[str]) -> list[tuple[str, Connection]]:
+    """One of each log after the other, so that a long log leaves room for the others; what was in vain comes last."""
+    turns = itertools.zip_longest(*(log.items() for log in logs))
+    return sorted((one for turn in turns for one in turn if one), key=lambda one: one[0] in lost)
 
 
 def _place(connection: Connection) -> tuple[str, ...]:
@@ -148,62 +219,8 @@ def _referred(
     return more
 
 
-def _remember(out: Followed, declared: Mapping[str, Connection], known: Mapping[str, Connection]) -> None:
-    places = _places(declared)
-    for name, one in known.items():
-        if name not in declared and name not in out.named and _place(one) not in places:
-            out.connections[name] = one
-            out.named.add(name)
-            out.remembered.add(name)
-
-
 def _who(controller: Controller) -> dict[str, str]:
     return {key: getattr(controller, key) for key in WHO if getattr(controller, key)}
-
-
-def _named(
-    name: str,
-    discovery: Connection,
-    options: Connection,
-    controller: Controller | None,
-    read_log: ReadLog,
-    out: Followed,
-) -> Sequence[Connection]:
-    """The connections that one log names, or none with the reason in out."""
-    if controller is None or controller.state != "live":
-        out.unread[name] = "it is not connected" if controller is None else f"it is {controller.state}"
-        return []
-    try:
-        entries = read_log(controller)
-    except (OSError, BadLog) as error:
-        out.unread[name] = getattr(error, "strerror", "") or str(error)
-        return []
-    connections = []
-    for entry in entries:
-        if entry.subtype not in (_discovery_log.REFERRAL, _discovery_log.NVM_SUBSYSTEM):
-            continue
-        connection = _connection(entry, discovery, options)
-        wrong = _why_not(entry, discovery) or errors(connection)
-        if wrong:
-            out.ignored[str(entry)] = wrong[0]
-        else:
-            connections.append(normalise(connection))
-    return connections
-
-
-def _connection(entry: Entry, discovery: Connection, options: Connection) -> dict[str, Any]:
-    where = {"transport": entry.transport, "traddr": entry.traddr, "trsvcid": entry.trsvcid}
-    if entry.subtype == _discovery_log.REFERRAL:
-        # Whatever the entry calls it: the kernel takes the well-known name for a discovery controller.
-        return {**discovery, **where, "subsysnqn": DISCOVERY_NQN}
-    return {**options, **where, "subsysnqn": entry.subnqn}
-
-
-def _why_not(entry: Entry, discovery: Connection) -> list[str]:
-    if entry.transport == discovery["transport"]:
-        return [] if is_address(entry.traddr) else [f"its address is {entry.traddr!r}"]
-    # tcp, above all, is used only where the inventory says tcp.
-    return [f"it is in a log that was read over {discovery['transport']}; list a discovery controller of its transport"]
 
 
 def _gone(

@@ -13,10 +13,15 @@ import struct
 from dataclasses import dataclass
 from typing import Callable, Sequence
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_budget import Budget
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import line
+
 #: Transport type (TRTYPE) to the name that /dev/nvme-fabrics takes.
 TRANSPORTS = {1: "rdma", 2: "fc", 3: "tcp", 4: "mptcp", 254: "loop"}
 #: Subsystem types (SUBTYPE).
 REFERRAL, NVM_SUBSYSTEM, CURRENT = 1, 2, 3
+#: Address families (ADRFAM) of IP to their versions.
+FAMILIES = {1: 4, 2: 6}
 
 _HEADER = struct.Struct("<QQH")
 # TRTYPE, ADRFAM, SUBTYPE, TREQ, PORTID, CNTLID, ASQSZ, EFLAGS, TRSVCID, SUBNQN, TRADDR; the rest is TSAS.
@@ -24,8 +29,6 @@ _ENTRY = struct.Struct("<BBBBHHHH20x32s192x256s256s256x")
 ENTRY = 1024
 #: One request of a piece is never more than the smallest transfer that every controller takes.
 PIECE = 4096
-#: A log with more entries is nonsense, and reading it would take the target's memory: 16 MiB.
-MOST = 16384
 #: The log may change while it is read; one that changes on every try is not worth waiting for.
 TRIES = 8
 
@@ -39,7 +42,10 @@ class BadLog(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry. trtype and subtype are the log's own numbers; transport is empty for a number that we do not know."""
+    """One entry. trtype, subtype and adrfam are the log's own numbers; transport is empty for one that we do not know.
+
+    Of its texts nothing is known: what is not ASCII in them is there as surrogates (PEP 383).
+    """
 
     trtype: int
     subtype: int
@@ -47,24 +53,33 @@ class Entry:
     traddr: str
     trsvcid: str
     subnqn: str
+    adrfam: int = 1
 
     @property
     def transport(self) -> str:
         return TRANSPORTS.get(self.trtype, "")
 
     def __str__(self) -> str:
-        return f"{self.transport or f'transport {self.trtype}'} {self.traddr}:{self.trsvcid} {self.subnqn}"
+        return line(f"{self.transport or f'transport {self.trtype}'} {self.traddr}:{self.trsvcid} {self.subnqn}")
 
 
-def read(ask: Ask) -> list[Entry]:
-    """The whole log as it was at one moment. Raises BadLog, and OSError as ask does."""
+def read(ask: Ask, budget: Budget) -> list[Entry]:
+    """The whole log as it was at one moment. Raises BadLog, Spent, and OSError as ask does."""
+
+    def part(offset: int, length: int, retain: bool) -> bytes:
+        budget.take("commands")
+        return ask(offset, length, retain)
+
     for _try in range(TRIES):
-        generation, count = _header(ask(0, ENTRY, True))
+        generation, count = _header(part(0, ENTRY, True))
+        budget.take("entries", count)
         end = ENTRY * (count + 1)
-        pieces = [ask(offset, min(PIECE, end - offset), True) for offset in range(ENTRY, end, PIECE)]
+        found: list[Entry] = []
+        for offset in range(ENTRY, end, PIECE):
+            found += entries(part(offset, min(PIECE, end - offset), True))
         # The last read, which is the proof that nothing moved meanwhile, lets the next change send its event.
-        if _header(ask(0, ENTRY, False)) == (generation, count):
-            return entries(b"".join(pieces))
+        if _header(part(0, ENTRY, False)) == (generation, count):
+            return found
     raise BadLog(f"the discovery log changed during each of {TRIES} readings")
 
 
@@ -74,8 +89,6 @@ def _header(data: bytes) -> tuple[int, int]:
     generation, count, form = _HEADER.unpack_from(data)
     if form != 0:
         raise BadLog(f"the discovery log has record format {form}; this knows format 0")
-    if count > MOST:
-        raise BadLog(f"the discovery log has {count} entries; at most {MOST} are read")
     return generation, count
 
 
@@ -87,21 +100,21 @@ def entries(data: bytes) -> list[Entry]:
 
 
 def _entry(data: bytes) -> Entry:
-    trtype, _family, subtype, _treq, portid, _cntlid, _size, _flags, service, nqn, address = _ENTRY.unpack(data)
-    return Entry(trtype, subtype, portid, _text(address), _text(service), _text(nqn))
+    trtype, family, subtype, _treq, portid, _cntlid, _size, _flags, service, nqn, address = _ENTRY.unpack(data)
+    return Entry(trtype, subtype, portid, _text(address), _text(service), _text(nqn), family)
 
 
 def _text(raw: bytes) -> str:
     """A field of text: it ends with its first NUL, and what is shorter may be filled up with spaces."""
-    return raw.partition(b"\0")[0].decode("utf-8", "replace").strip()
+    return raw.partition(b"\0")[0].decode("ascii", "surrogateescape").rstrip(" ")
 
 
 def pack(generation: int, found: Sequence[Entry]) -> bytes:
     """The log as a controller would send it."""
     body = b"".join(
         _ENTRY.pack(
-            one.trtype, 1, one.subtype, 0, one.portid, 0xFFFF, 32, 0,
-            one.trsvcid.encode(), one.subnqn.encode(), one.traddr.encode(),
+            one.trtype, one.adrfam, one.subtype, 0, one.portid, 0xFFFF, 32, 0,
+            *(text.encode("ascii", "surrogateescape") for text in (one.trsvcid, one.subnqn, one.traddr)),
         )
         for one in found
     )  # fmt: skip

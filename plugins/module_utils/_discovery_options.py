@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_allowed import allowed_errors
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_budget import Budget, limit_errors
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import (
     DISCOVERY_NQN,
     argument_spec,
@@ -51,7 +53,25 @@ def option_errors(description: Mapping[str, Any]) -> list[str]:
     if isinstance(interval, bool) or not isinstance(interval, int) or not 0 <= interval <= _LONGEST:
         shown = repr(interval) if len(repr(interval)) < 30 else "a number that is too large"
         wrong = [f"discovery_interval is {shown}; it must be from 0 to {_LONGEST}"]
+    wrong += allowed_errors(description.get("discovery_networks") or [], description.get("discovery_nqns") or [])
+    wrong += limit_errors(rules(description).get("discovery_limits", {}))
     return wrong + [f"discovered: {one}" for one in dict.fromkeys(found)]
+
+
+def rules(description: Mapping[str, Any]) -> dict[str, Any]:
+    """What is written of the places and the costs of what logs name."""
+    given = {key: description.get(key) for key in ("discovery_networks", "discovery_nqns")}
+    limits = {kind: most for kind, most in (description.get("discovery_limits") or {}).items() if most is not None}
+    return {
+        **{key: value for key, value in given.items() if value is not None},
+        **({"discovery_limits": limits} if limits else {}),
+    }
+
+
+def budget(description: Mapping[str, Any]) -> Budget:
+    """The budget of a round that begins now."""
+    limits = rules(description).get("discovery_limits", {})
+    return Budget({} if limit_errors(limits) else limits)
 
 
 def discovery_spec() -> dict[str, dict[str, Any]]:

@@ -29,6 +29,11 @@ def parsed(name: str) -> dict[str, str]:
     return {**given, "traddr": address} if given else {}
 
 
+def addresses_of(names: Iterable[str]) -> list[str]:
+    """The addresses in the names, but those of what no log can name."""
+    return [who["traddr"] for who in map(parsed, names) if who]
+
+
 def remembered(
     names: Iterable[str], roots: Sequence[Mapping[str, Any]], options: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:

@@ -77,3 +77,9 @@ def shown(value: Any, longest: int = 120) -> str:
     """A foreign value as a message or a journal line may hold it: printable ASCII on one line, and not long."""
     text = ascii(value)
     return text if len(text) <= longest else f"{text[:longest]}… ({len(text)} characters)"
+
+
+def line(text: str, longest: int = 8000) -> str:
+    """A text as one line of a journal, whatever is in it: what is not printable is escaped, what is too long is cut."""
+    escaped = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text[:longest])
+    return escaped if len(text) <= longest else f"{escaped}… ({len(text)} characters)"

@@ -15,6 +15,7 @@ import sys
 from typing import Any, Callable, Iterable, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import line
 
 Saved = Mapping[str, Any]
 
@@ -93,9 +94,9 @@ def main(arguments: list[str]) -> int:
         if description is None:
             print(f"{name}: nothing was saved in {_state.CONFIG_DIR}; nothing to do")
             return 0
-        for line in _DO[given.command][name](description):
-            print(f"{name}: {line}", flush=True)
+        for said in _DO[given.command][name](description):
+            print(line(f"{name}: {said}"), flush=True)
     except Exception as error:  # the journal gets one line, whatever went wrong
-        print(f"{name}: {error}", file=sys.stderr)
+        print(line(f"{name}: {error}"), file=sys.stderr)
         return os.EX_CONFIG if isinstance(error, _state.Damaged) else 1
     return 0

@@ -163,7 +163,7 @@ class Connector:
     """Makes connections, trying again what may only be down for now until a deadline.
 
     timeout: seconds for all connections together. pause: seconds between two rounds. others: secrets to try where those
-    of a connection are rejected.
+    of a connection are rejected. may: whether a connection, by its name, is asked for now; it is left out otherwise.
     """
 
     timeout: float
@@ -173,6 +173,7 @@ class Connector:
     sleep: Callable[[float], None] = time.sleep
     failures: list[Failure] = field(default_factory=list)
     others: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    may: Callable[[str], bool] = lambda name: True
 
     def run(self, operations: Sequence[Operation]) -> list[Operation]:
         """Perform the connects and return those that were made; the others are in failures."""
@@ -198,6 +199,8 @@ class Connector:
         made, failed = [], []
         dead: dict[str, OSError] = {}
         for operation in pending:
+            if not self.may(operation.about):
+                continue
             portal = ",".join(word for word in operation.value.split(",") if word.startswith(("traddr=", "trsvcid=")))
             try:
                 if portal in dead:

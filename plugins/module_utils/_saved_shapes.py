@@ -65,6 +65,7 @@ def _target() -> Shape:
 
 @functools.lru_cache(maxsize=None)
 def _host() -> Shape:
+    from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_budget import LIMITS
     from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import OPTIONS
 
     kinds: Mapping[str, type] = {"str": str, "int": int, "bool": bool}
@@ -84,6 +85,9 @@ def _host() -> Shape:
         "discovered?": [options],
         "gone?": ("keep", "disconnect"),
         "discovery_interval?": int,
+        "discovery_networks?": [str],
+        "discovery_nqns?": [str],
+        "discovery_limits?": {f"{kind}?": int for kind in LIMITS},
         "expected?": [{"expected": str, "keys": _KEY_FILE}],
     }
 

@@ -21,6 +21,7 @@ import time
 from typing import Any, Iterable, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _lock, _state, _trial_ledger
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import line
 
 WATCHDOG = "/dev/watchdog"
 TRIGGER = "/proc/sysrq-trigger"
@@ -70,7 +71,7 @@ def guard(saved: Mapping[str, Any]) -> Iterable[str]:
         return
     reason = f"it was not kept within {trial['timeout']} s of its start, so the guard rebooted the machine"
     # The level of an error, for whoever reads the journal of this boot (sd-daemon(3)).
-    print(f"<3>kernel: Linux {trial['release']}: {reason}", flush=True)
+    print("<3>" + line(f"kernel: Linux {trial['release']}: {reason}"), flush=True)
     # A process of its own: writing to a disk that is gone never ends.
     if os.fork() == 0:
         _note(reason)
@@ -140,7 +141,7 @@ def _note(reason: str) -> None:
                 ledger["trial"]["guard"] = reason
                 _trial_ledger.write(ledger)
     except Exception as error:  # nothing may keep it from rebooting
-        print(f"the reason could not be noted: {error}", file=sys.stderr, flush=True)
+        print(line(f"the reason could not be noted: {error}"), file=sys.stderr, flush=True)
 
 
 def _be_strict() -> dict[str, str]:

@@ -288,6 +288,41 @@ options:
     description: Seconds after which the logs are read again although no event came, V(0) for never.
     type: int
     default: 300
+  discovery_networks:
+    description:
+      - Networks and addresses that a discovery log may name. What it names elsewhere is not connected, so that no peer
+        decides where this host connects and who gets an answer with its DH-HMAC-CHAP key. Loopback, link-local and
+        reserved addresses are allowed only by a network that has no others.
+      - The addresses of O(connections) and O(discovery) are allowed always. Without this option nothing else is, but
+        for what logs named earlier.
+      - A controller that is connected stays so.
+    type: list
+    elements: str
+  discovery_nqns:
+    description: NQNs of subsystems that a discovery log may name; V(*) stands for any text. Without this option it may
+      name any.
+    type: list
+    elements: str
+  discovery_limits:
+    description: What discovery logs may cost a run of this module or of the service, all of them together. What is left
+      over is told, and the service goes on with it. One log may have a quarter of seconds, commands and entries.
+    type: dict
+    suboptions:
+      seconds:
+        description: Seconds after which no log is read and nothing that logs name is connected, 60 by default.
+        type: int
+      commands:
+        description: Commands that read logs, four entries each, 16384 by default.
+        type: int
+      entries:
+        description: Entries that are read, 32768 by default.
+        type: int
+      referrals:
+        description: Discovery controllers that logs name, 128 by default.
+        type: int
+      connections:
+        description: Connections that logs name, 256 by default.
+        type: int
   hostnqn:
     description:
       - NQN of this host. By default what C(/etc/nvme/hostnqn) says, which is written when it does not exist.
@@ -385,6 +420,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._arguments import by_
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_converge import NotConverged, converge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_desired import IOPOLICIES, PRUNE, Invalid
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_diff import dump
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_budget import LIMITS
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_options import (
     GONE,
     discovered_spec,
@@ -406,6 +442,9 @@ def main() -> None:
             "discovered": {"type": "dict", "options": discovered_spec()},
             "gone": {"type": "str", "choices": list(GONE), "default": GONE[0]},
             "discovery_interval": {"type": "int", "default": 300},
+            "discovery_networks": {"type": "list", "elements": "str"},
+            "discovery_nqns": {"type": "list", "elements": "str"},
+            "discovery_limits": {"type": "dict", "options": {kind: {"type": "int"} for kind in LIMITS}},
             "hostnqn": {"type": "str", "default": ""},
             "hostid": {"type": "str", "default": ""},
             "iopolicy": {"type": "str", "choices": ["", *IOPOLICIES], "default": ""},

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import normalise_address
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_names import is_address
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._answers import PLACES, look_through
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric_checks import service_address
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._host_secrets import secrets
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import hostnqn
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._networks import parse_networks
 
 
 def nvme_connections(
@@ -66,6 +68,32 @@ def nvme_discovery(targets: Iterable[str], hostvars: Mapping[str, Any], **option
     """
     shared = {name: value for name, value in options.items() if name in _OF_DISCOVERY}
     return [{"transport": "mptcp", "traddr": service_address(hostvars, target), **shared} for target in targets]
+
+
+def nvme_discovery_networks(networks: Any, targets: Iterable[str], hostvars: Mapping[str, Any]) -> list[str]:
+    """Where discovery logs may send a host: the rails, and the addresses of the targets.
+
+    networks: as fabric_networks describes them, or nothing. targets: inventory names of the targets. Raises BadFabric.
+    """
+    rails = parse_networks(networks).values() if networks else ()
+    found = [str(subnet.cidr) for rail in rails for subnet in rail.subnets]
+    for target in targets:
+        found.append(service_address(hostvars, target))
+        ports = [port for port in hostvars[target].get("nvme_target_ports") or [] if isinstance(port, Mapping)]
+        for address in (str(port.get("traddr", "")) for port in ports):
+            # A port on every address names none.
+            if address not in ("0.0.0.0", "::") and is_address(address):
+                found.append(address)
+    return list(dict.fromkeys(found))
+
+
+def nvme_discovery_nqns(subsystems: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The subsystems that discovery logs may name: all of the naming authorities of those that are described.
+
+    C(nqn.2026-11.org.example:vol0) stands for C(nqn.2026-11.org.example:*). Without subsystems it is any.
+    """
+    authorities = (str(subsystem["nqn"]).partition(":") for subsystem in subsystems if subsystem.get("nqn"))
+    return list(dict.fromkeys(f"{name}:*" if colon else name for name, colon, _rest in authorities)) or ["*"]
 
 
 def nvme_discovered(host: str, hostvars: Mapping[str, Any], **options: Any) -> dict[str, Any]:

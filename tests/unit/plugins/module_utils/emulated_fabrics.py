@@ -18,6 +18,7 @@ import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _connections_apply,
     _discovery,
+    _discovery_log,
     _host_identity,
     _host_names,
     _lock,
@@ -28,6 +29,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_converge as converging
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_round as rounds
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_budget import Budget
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_log import Entry
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DISCOVERY_NQN
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Controller
@@ -48,8 +50,10 @@ class Kernel:
         self.names: dict[str, list[str]] = {}
         self.log: list[str] = []
         self.rejected: set[str] = set()
-        #: What the discovery controller of an address has in its log; OSError to refuse it.
-        self.logs: dict[str, list[Entry] | OSError] = {}
+        #: What the discovery controller of an address has in its log, or all of the log; OSError to refuse it.
+        self.logs: dict[str, list[Entry] | bytes | OSError] = {}
+        #: The addresses whose logs were read, one after the other.
+        self.read: list[str] = []
         self.used: dict[str, list[str]] = {}
         #: What is on a device that answers.
         self.carried: dict[str, list[str]] = {}
@@ -95,10 +99,13 @@ class Kernel:
         )
         return f"nvme{number}"
 
-    def discovery_log(self, controller: Controller) -> list[Entry]:
+    def discovery_log(self, controller: Controller, budget: Budget) -> list[Entry]:
+        self.read.append(controller.traddr)
         found = self.logs.get(controller.traddr, [])
         if isinstance(found, OSError):
             raise found
+        if isinstance(found, bytes):
+            return _discovery_log.read(lambda start, length, _retain: found[start : start + length], budget)
         return found
 
     def write(self, operation) -> None:
@@ -182,7 +189,7 @@ def description(*connections: dict, **more: object) -> dict:
 def discovering(*addresses: str, **more: object) -> dict:
     """A description that declares discovery controllers and nothing else."""
     discovery = [{**DISCOVERY, "traddr": address} for address in addresses]
-    return {**description(discovery=discovery, **more), "connections": []}
+    return {**description(discovery=discovery, discovery_networks=["192.0.2.0/24"], **more), "connections": []}
 
 
 def entry(nqn: str = nvme_tree.NQN, address: str = "192.0.2.1", **changed: object) -> Entry:

@@ -44,3 +44,30 @@ def test_unit_is_started_again_after_any_other_failure(error: Exception, monkeyp
 
     monkeypatch.setattr(_state, "load", fails)
     assert _node.main(["converge", "target"]) == 1
+
+
+EVIL = "nqn.2026-11.org.example:a\nhost: 3 connection(s) as described\r\x1b[2K\x00\u2028\u202e\udcff"
+
+
+def test_a_line_is_a_line_whatever_is_in_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_state, "load", lambda name: {})
+    monkeypatch.setitem(_node._DO["converge"], "host", lambda saved: iter([EVIL, "rail0 über", "x" * 10000]))
+    assert _node.main(["converge", "host"]) == 0
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first == (
+        r"host: nqn.2026-11.org.example:a\nhost: 3 connection(s) as described\r\x1b[2K\x00\u2028\u202e\udcff"
+    )
+    assert second == "host: rail0 über"
+    assert third.endswith("x… (10006 characters)")
+
+
+def test_an_error_is_a_line_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails(_name: str) -> None:
+        raise ValueError(EVIL)
+
+    monkeypatch.setattr(_state, "load", fails)
+    _node.main(["converge", "host"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isprintable()

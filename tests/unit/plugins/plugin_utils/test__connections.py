@@ -8,6 +8,8 @@ from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._connections import (
     nvme_connections,
     nvme_discovered,
     nvme_discovery,
+    nvme_discovery_networks,
+    nvme_discovery_nqns,
     nvme_planned,
     nvme_referrals,
 )
@@ -134,3 +136,31 @@ def test_with_discovery_alone_all_ports_of_a_target_count() -> None:
     every = {**HOSTVARS, "t1": {**HOSTVARS["t1"], "nvme_target_ports": [{"portid": 1, "traddr": "0.0.0.0"}]}}
     found = planned(controller("192.0.2.13", 0), controller("192.0.2.2", 0), hostvars=every)
     assert [where for _transport, where, _volume in found] == ["192.0.2.13:4420", "192.0.2.2:4420"]
+
+
+def test_logs_may_send_a_host_to_the_rails_and_to_the_targets() -> None:
+    rails = [
+        {"name": "rail0", "cidr": "198.51.100.0/25"},
+        {"name": "rail1", "subnets": [{"cidr": "203.0.113.0/25", "gateway": "203.0.113.1"},
+                                      {"cidr": "203.0.113.128/25", "gateway": "203.0.113.129"}]},
+    ]  # fmt: skip
+    ports = [{"traddr": "198.51.100.7"}, {"traddr": "0.0.0.0"}, {"traddr": "192.0.2.2"}, {"trtype": "loop"}]
+    hostvars = {**HOSTVARS, "t2": {**HOSTVARS["t2"], "nvme_target_ports": ports}}
+    assert nvme_discovery_networks(rails, ["t1", "t2"], hostvars) == [
+        "198.51.100.0/25",
+        "203.0.113.0/25",
+        "203.0.113.128/25",
+        "192.0.2.1",
+        "192.0.2.2",
+        "198.51.100.7",
+    ]
+    assert nvme_discovery_networks([], [], hostvars) == []
+    with pytest.raises(BadFabric, match="cidr 'x' of rail0 is not a network"):
+        nvme_discovery_networks([{"name": "rail0", "cidr": "x"}], [], hostvars)
+
+
+def test_logs_may_name_what_the_described_authorities_name() -> None:
+    one = "nqn.2014-08.org.nvmexpress:uuid:6e3bb9a4-1b1f-4b34-9a53-1a5b7b2f6c01"
+    found = nvme_discovery_nqns([subsystem(0), subsystem(1), {"nqn": one}, {"nqn": "nqn.2026-11.org.other"}, {}])
+    assert found == ["nqn.2026-11.org.example:*", "nqn.2014-08.org.nvmexpress:*", "nqn.2026-11.org.other"]
+    assert nvme_discovery_nqns([]) == ["*"]
