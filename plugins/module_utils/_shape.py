@@ -4,7 +4,8 @@
 """What foreign data has to look like, as a table, and the one check of it; the JSON of a file within limits.
 
 A shape is a type (float also takes whole numbers, none but bool takes a boolean), a value that stands for itself, a
-Grammar for a text, a tuple of shapes of which one fits, a list of one shape for a list of any length, or a dictionary.
+range, a Grammar for a text, a tuple of shapes of which one fits, a list of one shape for a list of any length, or a
+dictionary.
 A dictionary names its keys; C("key?") may be missing, and C(...) is the shape of every key that is not named.
 """
 
@@ -105,6 +106,8 @@ def _is_choice(shape: Shape) -> bool:
 def _fits(value: Any, shape: Shape) -> bool:
     if isinstance(shape, Grammar):
         return isinstance(value, str) and len(value) <= shape.longest and bool(shape.pattern.fullmatch(value))
+    if isinstance(shape, range):
+        return type(value) is int and value in shape
     if isinstance(shape, type):
         if isinstance(value, bool):
             return shape is bool
@@ -130,6 +133,8 @@ def _form(shape: Shape) -> str:
         return " or ".join(dict.fromkeys(map(_form, shape)))
     if isinstance(shape, (dict, list)):
         return _TYPES[type(shape)]
+    if isinstance(shape, range):
+        return f"a whole number from {shape[0]} to {shape[-1]}"
     if isinstance(shape, type):
         return _TYPES[shape]
     return "null" if shape is None else repr(shape)
