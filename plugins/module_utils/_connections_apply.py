@@ -8,7 +8,7 @@ from __future__ import annotations
 import concurrent.futures
 import itertools
 import os
-from typing import Sequence
+from typing import Callable, ContextManager, Iterator, Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DEVICE
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_connect import (
@@ -19,6 +19,9 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_connect import 
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_reauth import Rewriter, is_rewrite
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, Refused, apply
+
+#: A turn at the connections, and what of a batch is needed in it still.
+Needed = Callable[[Sequence[Operation]], ContextManager[Sequence[Operation]]]
 
 #: Controllers that are disconnected at a time: each waits for its queues, and one of a dead target for its commands.
 TOGETHER = 16
@@ -41,26 +44,30 @@ def before_disconnects(operations: Sequence[Operation]) -> list[Operation]:
     return list(itertools.takewhile(lambda one: not is_disconnect(one), operations))
 
 
-def perform(operations: Sequence[Operation], connector: Connector) -> list[Operation]:
-    """Perform in order and return what was done; what a connection alone lacks is in the connector's failures.
+def perform(operations: Sequence[Operation], connector: Connector, needed: Needed) -> Iterator[Operation]:
+    """Perform in order and yield what was done; what a connection alone lacks is in the connector's failures.
 
-    Operations of one kind that follow one another are one batch. Raises Refused for an operation that nobody expects to
-    be refused.
+    Operations of one kind that follow one another are one batch; no turn is longer than one connect. Raises Refused for
+    an operation that nobody expects to be refused.
     """
-    done: list[Operation] = []
     for kind, group in itertools.groupby(operations, _kind):
         batch = list(group)
         if kind == "connect":
-            done += connector.run(batch)
-        elif kind == "disconnect":
-            done += _disconnect(batch)
+            yield from connector.run(batch)
         elif kind == "rewrite":
-            done += _rewrite(batch, connector)
-        elif kind == "load":
-            done += _load(batch, connector)
+            for _name, of_one in itertools.groupby(batch, lambda one: one.about):
+                with needed(list(of_one)) as now:
+                    done = _rewrite(now, connector)
+                yield from done
+        elif kind == "disconnect":
+            for first in range(0, len(batch), TOGETHER):
+                with needed(batch[first : first + TOGETHER]) as now:
+                    done = _disconnect(now)
+                yield from done
         else:
-            done += apply(batch, explain, perform_other)
-    return done
+            with needed(batch) as now:
+                done = _load(now, connector) if kind == "load" else apply(now, explain, perform_other)
+            yield from done
 
 
 def _kind(operation: Operation) -> str:
@@ -71,7 +78,7 @@ def _kind(operation: Operation) -> str:
 def _disconnect(batch: Sequence[Operation]) -> list[Operation]:
     done: list[Operation] = []
     refused: list[Refused] = []
-    with concurrent.futures.ThreadPoolExecutor(min(len(batch), TOGETHER)) as pool:
+    with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
         for work in [pool.submit(apply, [one], explain, perform_other) for one in batch]:
             try:
                 done += work.result()
@@ -83,16 +90,14 @@ def _disconnect(batch: Sequence[Operation]) -> list[Operation]:
     return done
 
 
-def _rewrite(batch: Sequence[Operation], connector: Connector) -> list[Operation]:
-    done: list[Operation] = []
-    for name, group in itertools.groupby(batch, lambda one: one.about):
-        of_one = list(group)
-        try:
+def _rewrite(of_one: Sequence[Operation], connector: Connector) -> Sequence[Operation]:
+    try:
+        if of_one:
             Rewriter(perform_other).rewrite(of_one)
-            done += of_one
-        except OSError as error:
-            connector.failures.append(Failure(name, error, 1))
-    return done
+        return of_one
+    except OSError as error:
+        connector.failures.append(Failure(of_one[0].about, error, 1))
+        return []
 
 
 def _load(batch: Sequence[Operation], connector: Connector) -> list[Operation]:

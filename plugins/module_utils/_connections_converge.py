@@ -12,10 +12,10 @@ import contextlib
 import itertools
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Collection, Mapping, Sequence
+from typing import Any, Callable, Collection, Iterator, Mapping, Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved as keeping
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_identity, _lock, _sock_diag, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _host_identity, _host_turns, _lock, _sock_diag, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_apply import (
     before_disconnects,
     is_connect,
@@ -28,6 +28,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery import DEP
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_connect import Connector, explain
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Nvme, read, recognise
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, apply
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._patience import Patience
 
 #: Seconds that namespaces may take to be there over a connection that was made anew.
 SCAN = 10.0
@@ -38,7 +39,8 @@ ROUNDS = 5
 class NotConverged(Exception):
     """What could not be done, although everything else was; one entry for each.
 
-    failed: names of the connections that could not be made. notes: as in Outcome.
+    failed: names of the connections that could not be made. notes: as in Outcome. again: not all was tried; another run
+    is worth it at once.
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class NotConverged(Exception):
         applied: Sequence[Operation],
         failed: Collection[str] = (),
         notes: Sequence[str] = (),
+        again: bool = False,
     ) -> None:
         self.errors = list(found)
         self.applied = list(applied)
         self.failed = frozenset(failed)
         self.notes = list(notes)
+        self.again = again
         super().__init__("\n".join(found))
 
 
@@ -95,17 +99,20 @@ def converge(
     timeout: float = 20.0,
     connector: Callable[[float], Connector] = Connector,
     last: Collection[str] = (),
+    patience: Patience | None = None,
 ) -> Outcome:
     """Bring the controllers to the description, save it for the next boot, and say what was done.
 
     described: gives the description (connections, discovery, discovered, gone, hostnqn, hostid, iopolicy, prune,
-    allow_disruption); called under the lock, so that a saved one is never older than what another run has just applied.
+    allow_disruption); called in a turn, so that a saved one is never older than what another run has just applied.
     timeout: seconds that targets may take to answer. last: names of connections to make after all others.
-    Raises Invalid or IdentityRefused before anything is changed, Refused or NotConverged after a part of it.
+    patience: what is known of peers, from who keeps the saved description and comes again.
+    Raises Invalid, IdentityRefused or Busy before anything is changed, Refused or NotConverged after a part of it.
     """
-    # Check mode leaves no file behind, and reads what a run in progress has done so far.
-    with contextlib.nullcontext() if check else _lock.lock("intent", "host"):
-        description = described()
+    turns = _host_turns.looking if check else _host_turns.keeping_saved if patience else _host_turns.describing
+    with turns() as turn:
+        with turn():
+            description = described()
         nvme, found = look(), _host_identity.find()
         who = _host_identity.resolve(description.get("hostnqn", ""), description.get("hostid", ""), found, nvme)
         now = Round(description, who, nvme, last)
@@ -123,7 +130,9 @@ def converge(
             return Outcome(operations, steps.foreseen, before, after, nvme, saving.is_needed(), *told)
         asking = connector(timeout)
         asking.others, asking.may = now.expected, now.may
-        return _Run(now, asking, nvme).apply(identity, steps, before, saving)
+        if patience:
+            asking.patience, asking.comes_again = patience, True
+        return _Run(now, asking, nvme, turn).carry_out(identity, steps, before, saving)
 
 
 @dataclass
@@ -133,18 +142,29 @@ class _Run:
     now: Round
     connector: Connector
     nvme: Nvme
+    turn: _host_turns.Turn
     done: list[Operation] = field(default_factory=list)
     disconnects: list[str] = field(default_factory=list)
+
+    def carry_out(
+        self, identity: Sequence[Operation], steps: Plan, before: Mapping[str, Any], saving: keeping.Saving
+    ) -> Outcome:
+        """Apply; whoever else had the connections meanwhile, what was done is told."""
+        self.connector.turn = self._turn
+        try:
+            return self.apply(identity, steps, before, saving)
+        except (_host_turns.Superseded, _lock.Busy) as error:
+            again = isinstance(error, _host_turns.Superseded)
+            raise NotConverged([str(error)], self.done, again=again) from error
 
     def apply(
         self, identity: Sequence[Operation], steps: Plan, before: Mapping[str, Any], saving: keeping.Saving
     ) -> Outcome:
         now = self.now
-        # What is ours is written ahead: a killed run neither forgets nor adopts anything.
-        now.own()
-        saving.write_keys()
-        saving.expect()
-        self.done += apply(identity, explain, _host_identity.write)
+        with self._turn():
+            saving.write_keys()
+            saving.expect()
+            self.done += apply(identity, explain, _host_identity.write)
         for count in itertools.count():
             if not steps.operations:
                 break
@@ -156,17 +176,39 @@ class _Run:
         wanted, failures = now.want, self.connector.failures
         failed = [*wanted.failed, *(one.text() for one in failures), *steps.refusals]
         if failed:
-            raise NotConverged(failed, self.done, {one.name for one in failures}, now.followed.notes())
-        now.own(self.nvme)
+            again = bool(self.connector.unasked)
+            raise NotConverged(failed, self.done, {one.name for one in failures}, now.followed.notes(), again)
         after, told = shape(self.nvme, wanted.hostnqn, wanted), (now.followed.notes(), now.awaited(self.nvme))
-        return Outcome(self.done, self.disconnects, before, after, self.nvme, saving.commit(), *told)
+        with self.turn():
+            # Of what another run has made since the last look, its ownership is kept.
+            now.own(look(wanted.connections))
+            saved = saving.commit()
+        return Outcome(self.done, self.disconnects, before, after, self.nvme, saved, *told)
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """A turn in which what is ours is written ahead: a killed run neither forgets nor adopts anything."""
+        with self.turn():
+            self.now.own()
+            yield
+
+    @contextlib.contextmanager
+    def _needed(self, batch: Sequence[Operation]) -> Iterator[Sequence[Operation]]:
+        """A turn, and what of a batch is still in the plan in it: a number that a controller had may be another's now.
+
+        Connecting takes its time, after which another path may be the last one: what goes is judged now.
+        """
+        with self._turn():
+            now = self.now.still(look(self.now.want.connections))
+            before = before_disconnects(now.operations)
+            ready = not (now.refusals or any(map(is_connect, before)))
+            yield [one for one in batch if one in (now.operations if ready else before)]
 
     def _round(self, steps: Plan) -> Plan:
         """Perform a plan and return the next one; after a failure nothing is disconnected."""
         asked = before_disconnects(steps.operations)
         self._perform(asked)
         if len(asked) < len(steps.operations) and not self.connector.failures:
-            # Connecting takes its time, after which another path may be the last one: what goes is judged now.
             steps = self._look()
             if steps.refusals or any(map(is_connect, before_disconnects(steps.operations))):
                 return steps
@@ -181,10 +223,10 @@ class _Run:
         return again
 
     def _perform(self, operations: Sequence[Operation]) -> None:
-        self.now.own()
-        done = perform(operations, self.connector)
-        self.done += done
-        self.now.made.update({one.about: self.now.want.connections[one.about] for one in done if is_connect(one)})
+        for one in perform(operations, self.connector, self._needed):
+            self.done.append(one)
+            if is_connect(one):
+                self.now.made[one.about] = self.now.want.connections[one.about]
 
     def _next(self) -> Plan:
         """The next plan; a namespace is there over a new connection a moment after it."""
@@ -195,7 +237,7 @@ class _Run:
             again = self._look()
         if self.connector.failures:
             # What failed stays as it is until the next run, and what was to go stays with it.
-            kept = {*again.disconnects, *(one.name for one in self.connector.failures)}
+            kept = {*again.disconnects, *self.connector.unasked, *(one.name for one in self.connector.failures)}
             return Plan([one for one in again.operations if one.about not in kept])
         return Plan(refusals=again.refusals) if again.refusals else again
 

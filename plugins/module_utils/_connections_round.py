@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 from dataclasses import replace
@@ -67,10 +68,11 @@ class Round:
         self._unread: dict[str, Exception] = {}
         self._budget = _discovery_options.budget(description)
         self._put_off: set[str] = set()
+        self._ask = True
 
-    def plan(self, nvme: Nvme) -> Plan:
-        """Follow the logs and plan."""
-        nvme = self._known(nvme)
+    def plan(self, nvme: Nvme, ask: bool = True) -> Plan:
+        """Follow the logs and plan. ask: whether a log that was not read yet is read; that can take its target long."""
+        nvme, self._ask = self._known(nvme), ask
         using = functools.lru_cache(maxsize=None)(functools.partial(_using, nvme))
         found, before = index(nvme, self.want.hostnqn), self.followed.gone
         self.followed = _discovery.follow(
@@ -109,6 +111,14 @@ class Round:
             self._put_off.add(name)
             return False
         return True
+
+    def still(self, nvme: Nvme) -> Plan:
+        """The plan now, by the logs as they were read: quick, and without consequences for want and followed."""
+        before = self.want, self.followed
+        try:
+            return self.plan(nvme, ask=False)
+        finally:
+            self.want, self.followed = before
 
     def _removable(self) -> list[str]:
         """Of what is ours, the names that may go for not being wanted any more."""
@@ -163,6 +173,8 @@ class Round:
     def _read(self, controller: Controller) -> Sequence[Entry]:
         if controller.name in self._unread:
             raise self._unread[controller.name]
+        if not self._ask:
+            raise OSError(errno.EAGAIN, "it was not read yet")
         try:
             return _discovery.kernel_log(controller, self._budget.share())
         except (OSError, BadLog, Spent) as error:

@@ -10,14 +10,17 @@ loss timeout says; and it tells of a changed discovery log, but reads none.
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any, Iterator, Mapping, Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved as keeping
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _lock, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_converge import NotConverged, converge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_desired import Invalid
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._debounce import Debounce
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_identity import IdentityInUse, IdentityRefused
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._patience import Patience
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._systemd import is_shutting_down, ready
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._uevents import Uevents, is_removal
 
@@ -32,14 +35,14 @@ BOOT_WAIT = 20.0
 def boot(description: Mapping[str, Any]) -> Iterator[str]:
     """Make what is missing until nothing is, then wait for an event, and so on; yields a line for every event.
 
-    Tells systemd that the connections are there, or that it has waited long enough for them. The lock is held during a
-    round alone, and what a playbook saved meanwhile counts from the next.
+    Tells systemd that the connections are there, or that it has waited long enough for them. The connections are held
+    for one connect at a time, and a round ends when a playbook saves others meanwhile.
     """
     # However long a round takes that waits for a dead target.
     limit = threading.Timer(BOOT_WAIT, ready)
     limit.daemon = True
     limit.start()
-    keeper, events = Keeper(description), Uevents()
+    keeper, events, debounce = Keeper(description), Uevents(), Debounce()
     while True:
         yield from keeper.round()
         if keeper.complete:
@@ -47,6 +50,13 @@ def boot(description: Mapping[str, Any]) -> Iterator[str]:
             ready()
         happened = events.wait(keeper.pause)
         yield from happened
+        delay = debounce.delay() if happened else 0.0
+        if delay:
+            # A log that changes after each reading, above all: what else happens until then is part of the round.
+            time.sleep(delay)
+            more = [line for line in events.wait(0.0) if line not in happened]
+            yield from more
+            happened += more
         # What is disconnected for the shutdown must not come back under its file system.
         if is_removal(happened):
             while is_shutting_down():
@@ -70,6 +80,9 @@ class Keeper:
         self._description = description
         self._missing: list[str] = []
         self._failed: frozenset[str] = frozenset()
+        self._patience = Patience()
+        self._wait = PAUSES[0]
+        self._halfway = False
         self._notes: list[str] = []
 
     def round(self) -> Iterator[str]:
@@ -78,12 +91,19 @@ class Keeper:
         Raises Damaged in the first one, for what no pause mends.
         """
         first, self._begun = not self._begun, True
+        if not self._halfway:
+            self._patience.failures.clear()
+        self._halfway = False
         try:
-            outcome = converge(lambda: self._saved(), timeout=0.0, last=self._failed)
+            outcome = converge(lambda: self._saved(), timeout=0.0, last=self._failed, patience=self._patience)
             interval = self._saved().get("discovery_interval")
         except NotConverged as error:
             yield from (operation.line() for operation in error.applied)
             self._failed = error.failed
+            if error.again:
+                # Some were not asked yet, for one took its time: what has happened meanwhile may be worth more.
+                self.pause, self.complete, self._halfway = 0.0, False, bool(error.failed)
+                return
             yield from self._note(error.notes)
             yield from self._wait_for(error.errors)
         except (Refused, _lock.Busy, IdentityInUse) as error:
@@ -113,8 +133,9 @@ class Keeper:
         return keeping.load(_state.CONFIG_DIR) or self._description
 
     def _wait_for(self, missing: Sequence[str]) -> Iterator[str]:
-        known = list(missing) == self._missing
-        self.pause = min((self.pause or PAUSES[0]) * 1.5, PAUSES[1]) if known else PAUSES[0]
+        known = sorted(missing) == sorted(self._missing)
+        self._wait = min(self._wait * 1.5, PAUSES[1]) if known else PAUSES[0]
+        self.pause = self._wait
         if not known:
             yield from (f"waiting: {line}" for line in missing)
         self._missing, self.complete = list(missing), False

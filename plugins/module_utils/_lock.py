@@ -26,6 +26,9 @@ PARTS = {
 #: The files of the locks. The one lock of earlier releases, which was for all parts, is the file beside it.
 FOLDER = "/run/nvmeof-mptcp"
 _EVERYTHING = "everything, of a program of an earlier release"
+#: Seconds to wait where another run may be at a connect. A peer that accepts and then says nothing takes the kernel's
+#: time for an admin command, which is 60 s, and it may answer the first one.
+ONE_CONNECT = 180.0
 #: Seconds between two looks whether a lock is free.
 _POLL = 0.1
 _mine = threading.local()

@@ -15,11 +15,12 @@ import os
 import re
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, ContextManager, Iterator, Mapping, Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DEVICE, OPTIONS
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_log import KernelLog
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, perform
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._patience import Patience
 
 #: The target, or the way to it, may only be down for now.
 TRANSIENT = (
@@ -164,6 +165,9 @@ class Connector:
 
     timeout: seconds for all connections together. pause: seconds between two rounds. others: secrets to try where those
     of a connection are rejected. may: whether a connection, by its name, is asked for now; it is left out otherwise.
+    turn: around one connect. patience: what is known of peers; silent ones come last.
+    comes_again: run() ends early when others may want to come first; what it then has not asked for is in unasked, and
+    what was in vain before in the same pass is not asked again.
     """
 
     timeout: float
@@ -174,17 +178,21 @@ class Connector:
     failures: list[Failure] = field(default_factory=list)
     others: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
     may: Callable[[str], bool] = lambda name: True
+    turn: Callable[[], ContextManager[None]] = contextlib.nullcontext
+    patience: Patience = field(default_factory=Patience)
+    comes_again: bool = False
+    unasked: list[str] = field(default_factory=list)
 
-    def run(self, operations: Sequence[Operation]) -> list[Operation]:
-        """Perform the connects and return those that were made; the others are in failures."""
+    def run(self, operations: Sequence[Operation]) -> Iterator[Operation]:
+        """Perform the connects and yield each that was made; the others are in failures."""
         deadline = self.clock() + self.timeout
-        applied: list[Operation] = []
         pending, attempt = list(operations), 0
         while pending:
             attempt += 1
-            made, failed = self._round(pending, attempt)
-            applied += made
-            final = [one for one in failed if getattr(one.error, "permanent", False)]
+            failed: list[Failure] = []
+            yield from self._round(pending, attempt, failed)
+            hopeless = {one.about for one in pending if self.patience.not_now(_portal(one), deadline)}
+            final = [one for one in failed if getattr(one.error, "permanent", False) or one.name in hopeless]
             self.failures += final
             waiting = {one.name for one in failed} - {one.name for one in final}
             pending = [operation for operation in pending if operation.about in waiting]
@@ -193,40 +201,56 @@ class Connector:
                 break
             if pending:
                 self.sleep(self.pause)
-        return applied
 
-    def _round(self, pending: Sequence[Operation], attempt: int) -> tuple[list[Operation], list[Failure]]:
-        made, failed = [], []
-        dead: dict[str, OSError] = {}
-        for operation in pending:
-            if not self.may(operation.about):
-                continue
-            portal = ",".join(word for word in operation.value.split(",") if word.startswith(("traddr=", "trsvcid=")))
-            try:
-                if portal in dead:
-                    # One dead target costs one timeout a round, however many subsystems it serves.
-                    raise dead[portal]
-                self._ask(operation.value)
-                made.append(operation)
-            except OSError as error:
-                if error.errno in (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH):
-                    dead[portal] = error
-                failed.append(Failure(operation.about, error, attempt))
-        return made, failed
+    def _round(self, pending: Sequence[Operation], attempt: int, failed: list[Failure]) -> Iterator[Operation]:
+        dead: dict[tuple[str, str], OSError] = {}
+        ends = False
+        for operation in sorted(pending, key=lambda one: self.patience.rank(_portal(one))):
+            name, portal = operation.about, _portal(operation)
+            known = self.patience.failures.get(name)
+            # One dead target costs one timeout a round, however many subsystems it serves.
+            away = dead.get(portal) or self.patience.not_now(portal)
+            if known or away:
+                failed.append(known or Failure(name, away or OSError(), attempt))
+            elif ends:
+                self.unasked.append(name)
+            elif self.may(name):
+                try:
+                    self._ask(operation.value, portal)
+                except OSError as error:
+                    if error.errno in (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH):
+                        dead[portal] = error
+                    failed.append(Failure(name, error, attempt))
+                    ends = self.comes_again and self.patience.long
+                else:
+                    yield operation
+        if self.comes_again:
+            self.patience.failures.update({one.name: one for one in failed})
 
-    def _ask(self, options: str) -> None:
+    def _ask(self, options: str, portal: tuple[str, str]) -> None:
         """Ask with the secrets of the connection, and where these are rejected with the others; raises the first."""
         try:
-            self.ask(options)
+            self._once(options, portal)
         except ConnectFailed as error:
             if not error.rejected:
                 raise
             rest = [word for word in options.split(",") if word.partition("=")[0] not in _SECRETS]
             for secrets in self.others:
                 with contextlib.suppress(ConnectFailed):
-                    self.ask(",".join([*rest, *(f"{key}={secrets[key]}" for key in _SECRETS if key in secrets)]))
+                    words = [*rest, *(f"{key}={secrets[key]}" for key in _SECRETS if key in secrets)]
+                    self._once(",".join(words), portal)
                     return
             raise
+
+    def _once(self, options: str, portal: tuple[str, str]) -> None:
+        with self.turn(), self.patience.measured(portal):
+            self.ask(options)
+
+
+def _portal(operation: Operation) -> tuple[str, str]:
+    """Address and service that a connect is for."""
+    words = dict(word.partition("=")[::2] for word in operation.value.split(","))
+    return words.get("traddr", ""), words.get("trsvcid", "")
 
 
 def explain(operation: Operation, error: OSError) -> str | None:

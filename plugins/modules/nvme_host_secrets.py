@@ -43,10 +43,8 @@ path:
   type: str
 """
 
-import contextlib
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved, _lock, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved, _host_turns, _lock, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._arguments import by_name
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import malformed
 
@@ -64,7 +62,8 @@ def main() -> None:
         if malformed(value):
             module.fail_json(msg=f"{name} {malformed(value)}")
     try:
-        with contextlib.nullcontext() if module.check_mode else _lock.lock("intent", "host"):
+        turns = _host_turns.looking if module.check_mode else _host_turns.describing
+        with turns() as turn, turn():
             changed = _connections_saved.expect([secrets], _state.CONFIG_DIR, module.check_mode)
     except (_lock.Busy, ValueError, OSError) as error:
         module.fail_json(msg=str(error))

@@ -146,7 +146,7 @@ def bring(module: AnsibleModule) -> dict[str, t.Any]:
         carry_out(module, install)
         if load:
             # Not while apt works: until here nothing that runs is touched.
-            with _lock.lock("target", "host"):
+            with _lock.lock("target", "host", timeout=_lock.ONE_CONNECT):
                 swap(module)
     return {
         "changed": bool(plan),

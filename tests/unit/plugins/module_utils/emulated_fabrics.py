@@ -11,7 +11,7 @@ import os
 import shutil
 import socket
 from pathlib import Path
-from typing import Collection
+from typing import Any
 
 import nvme_tree
 import pytest
@@ -25,6 +25,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
     _nvme_connect,
     _nvme_reauth,
     _nvme_sysfs,
+    _patience,
     _state,
 )
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_converge as converging
@@ -59,6 +60,9 @@ class Kernel:
         self.carried: dict[str, list[str]] = {}
         #: The key that the target at an address has of this host; what is not here asks for none.
         self.keys: dict[str, str] = {}
+        self.now = 0.0
+        #: Seconds that a connect to an address takes.
+        self.takes: dict[str, float] = {}
 
     def resolve(self, name: str) -> list[str]:
         if name not in self.names:
@@ -67,6 +71,7 @@ class Kernel:
 
     def connect(self, options: str) -> str:
         self.asked.append(options)
+        self.now += self.takes.get(options.partition("traddr=")[2].partition(",")[0], 0.0)
         given = dict(word.partition("=")[::2] for word in options.split(","))
         code = self.refuse.get(given["traddr"])
         if code:
@@ -98,6 +103,10 @@ class Kernel:
             kato=given.get("keep_alive_tmo", 5),
         )
         return f"nvme{number}"
+
+    def connector(self, timeout: float) -> _nvme_connect.Connector:
+        known = _patience.Patience(lambda: self.now)
+        return _nvme_connect.Connector(timeout, ask=lambda options: self.connect(options), patience=known)
 
     def discovery_log(self, controller: Controller, budget: Budget) -> list[Entry]:
         self.read.append(controller.traddr)
@@ -157,7 +166,7 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     monkeypatch.setattr(converging, "read", functools.partial(_nvme_sysfs.read, root))
     monkeypatch.setattr(rounds, "users", lambda device: found.used.get(device, []))
     monkeypatch.setattr(rounds, "members", lambda device: found.carried.get(device, []))
-    monkeypatch.setattr(_discovery, "kernel_log", found.discovery_log)
+    monkeypatch.setattr(_discovery, "kernel_log", lambda controller, budget: found.discovery_log(controller, budget))
     monkeypatch.setattr(rounds, "Names", functools.partial(_host_names.Names, lookup=found.resolve))
     monkeypatch.setattr(rounds, "_loaded", lambda module: True)
     monkeypatch.setattr(_connections_apply, "perform_other", lambda operation: found.write(operation))
@@ -201,10 +210,10 @@ def referral(address: str, **changed: object) -> Entry:
     return entry(DISCOVERY_NQN, address, subtype=1, **changed)
 
 
-def run(kernel: Kernel, described: dict, check: bool = False, last: Collection[str] = ()) -> converging.Outcome:
-    connector = functools.partial(_nvme_connect.Connector, ask=kernel.connect)
-    return CONVERGE(lambda: described, check, 0.0, connector, last)
+def run(kernel: Kernel, described: dict, check: bool = False, **more: Any) -> converging.Outcome:
+    return CONVERGE(lambda: described, check, 0.0, kernel.connector, **more)
 
 
 def state(root: Path) -> dict[str, str]:
-    return {str(path): path.read_text() for path in sorted(root.rglob("*")) if path.is_file() and path.name != "lock"}
+    found = (path for path in sorted(root.rglob("*")) if "locks" not in (path.stem, path.parent.name))
+    return {str(path): path.read_text() for path in found if path.is_file()}

@@ -11,18 +11,27 @@ import os
 import re
 import shutil
 import time
+import types
 from typing import Callable
 
 import nvme_tree
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_converge as converging
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved, _host_boot, _node, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _connections_saved,
+    _debounce,
+    _host_boot,
+    _node,
+    _patience,
+    _state,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_round import NAMED
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import generate
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DISCOVERY_NQN
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._uevents import LOST
 from emulated_fabrics import (
     CONNECTION,
+    CONVERGE,
     Kernel,
     description,
     discovering,
@@ -39,12 +48,14 @@ class Service:
 
     def __init__(self, kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
         self.kernel, self.steps, self.said, self.waits, self.readies = kernel, [], [], [], 0
-        self.stopping = False
+        self.stopping, self.quiet = False, 100.0
         service = self
 
         class Events:
             def wait(self, timeout: float | None) -> list:
                 service.waits.append(timeout)
+                # Nothing here is a storm of events unless a test says so.
+                kernel.now += service.quiet
                 if not service.steps:
                     raise KeyboardInterrupt
                 return service.steps.pop(0)() or []
@@ -52,13 +63,19 @@ class Service:
         def ready() -> None:
             self.readies += 1
 
-        def converge(described, timeout, last):
-            return run(kernel, described(), last=last)
+        def converge(described, timeout, **more):
+            return CONVERGE(described, False, timeout, kernel.connector, **more)
 
         monkeypatch.setattr(_host_boot, "Uevents", Events)
         monkeypatch.setattr(_host_boot, "ready", ready)
+        monkeypatch.setattr(_host_boot, "Debounce", lambda: _debounce.Debounce(lambda: kernel.now))
+        monkeypatch.setattr(_host_boot, "Patience", lambda: _patience.Patience(lambda: kernel.now))
+        monkeypatch.setattr(_host_boot, "time", types.SimpleNamespace(sleep=self.sleep))
         monkeypatch.setattr(_host_boot, "converge", converge)
         monkeypatch.setattr(_host_boot, "is_shutting_down", lambda: self.stopping)
+
+    def sleep(self, seconds: float) -> None:
+        self.kernel.now += seconds
 
     def run(self, *steps: Step) -> list[str]:
         self.steps, self.said = list(steps), []
@@ -121,6 +138,29 @@ def test_a_changed_log_is_followed_at_once_and_an_unchanged_one_is_not_mentioned
         "printf %s transport=mptcp,traddr=192.0.2.1,trsvcid=4420,nqn=nqn.2026-11.org.example:vol9"
     )
     assert told[3:] == ["3 connection(s) as described"]
+
+
+def test_a_log_that_changes_after_each_reading_is_read_a_few_times_and_holds_up_nothing_else(service: Service) -> None:
+    kernel, begins = service.kernel, []
+    run(kernel, discovering("192.0.2.1"))
+    names_of = kernel.discovery_log
+    service.quiet = 0.0
+
+    def reading(controller, budget) -> list:
+        begins.append(kernel.now)
+        kernel.now += 0.005
+        kernel.logs["192.0.2.1"] = [entry(f"nqn.2026-11.org.example:vol{len(begins) % 2}")]
+        return names_of(controller, budget)
+
+    def churns() -> list:
+        return ["nvme0 says that its discovery log has changed"]
+
+    kernel.discovery_log = reading
+    service.run(*[churns] * 60)
+    begins = [one - begins[0] for one in begins]
+    assert len([one for one in begins if one < 15.0]) <= 5
+    # It goes on being followed.
+    assert len([one for one in begins if 100.0 <= one < 200.0]) >= 9
 
 
 def test_what_has_gone_is_told_once(service: Service) -> None:

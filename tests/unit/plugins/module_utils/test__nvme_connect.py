@@ -59,7 +59,7 @@ def test_a_dead_target_is_reported_with_its_tries_and_the_others_are_made() -> N
 def test_a_refusal_that_would_be_the_same_is_not_tried_again() -> None:
     kernel = Kernel(t1=[errno.EINVAL], t2=[0])
     connector = kernel.connector(20)
-    connector.run([operation(1), operation(2)])
+    list(connector.run([operation(1), operation(2)]))
     assert [one.text() for one in connector.failures] == ["1/0: EINVAL (tried once): no."]
     assert kernel.now == 0
 
@@ -67,7 +67,7 @@ def test_a_refusal_that_would_be_the_same_is_not_tried_again() -> None:
 def test_a_dead_target_costs_one_timeout_a_round() -> None:
     kernel = Kernel(t1=[errno.ETIMEDOUT])
     connector = kernel.connector(0)
-    connector.run([operation(1, volume) for volume in range(8)])
+    list(connector.run([operation(1, volume) for volume in range(8)]))
     assert (len(kernel.asked), len(connector.failures)) == (1, 8)
 
 

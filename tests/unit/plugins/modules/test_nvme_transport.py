@@ -61,7 +61,7 @@ class Machine:
                 self.holders = self.meanwhile
 
     @contextlib.contextmanager
-    def lock(self, *parts: str) -> Iterator[None]:
+    def lock(self, *parts: str, timeout: float = 60.0) -> Iterator[None]:
         self.locked += parts
         yield
         del self.locked[-len(parts) :]
