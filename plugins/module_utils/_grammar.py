@@ -50,6 +50,18 @@ GRAMMARS: Mapping[str, Grammar] = {
     "number": _grammar(r"[0-9]+", 19, "a whole number"),
     "netmask": _grammar(r"[0-9]{1,3}(\.[0-9]{1,3}){0,3}", 15, "a prefix length or a netmask"),
     "device": _grammar(r"nvme[0-9]+(c[0-9]+)?n[0-9]+", 32, "a namespace's device: nvme0n1"),
+    # gitprotocols(7) without what names a program, ext::, and without host:path; or a path
+    "git repository": _grammar(
+        r"((https?|ssh|git)://[A-Za-z0-9.\[][!-~]*|(file://)?/[ -~]*)",
+        2000,
+        "https://, http://, ssh:// or git://, or a path that begins with /",
+    ),
+    # git-check-ref-format(1), and no leading minus
+    "git ref": _grammar(
+        r"(?!-)(?!.*(\.\.|@\{|//|/\.|\.lock(/|\Z)))[!-)+-9;->@-Z\]_-}]+(?<![/.])",
+        250,
+        "the name of a tag, a branch or a commit as git-check-ref-format allows it, without a leading minus",
+    ),
     # Kconfig's, and make's after it: a text goes to make and, unquoted, to shells.
     "configuration line": _grammar(
         r"CONFIG_[A-Za-z0-9_]+=([ymn]|-?[0-9]+|0x[0-9A-Fa-f]+|\"[A-Za-z0-9 _.,:/+=@%^~()\[\]-]*\")"

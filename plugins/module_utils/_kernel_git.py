@@ -7,7 +7,8 @@
 """One commit of a git repository: what a ref stands for, and its files.
 
 A ref is looked up each time, because branches and even tags move. Objects are fetched once, without history, into a
-bare repository for each URL.
+bare repository for each URL. Nobody's configuration of git has a say in it: one names programs that git runs, and
+signers that it believes.
 """
 
 from __future__ import annotations
@@ -23,10 +24,25 @@ import typing as t
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _cache
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _cache, _grammar
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._chroot import BuildError
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+# Nobody is there to type a password, and no other protocol of git's runs a program that the URL names.
+_SETTINGS = {
+    "LC_ALL": "C.UTF-8",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_SYSTEM": "/dev/null",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "",
+    "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
+    "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",
+}
+_NOT_OURS = ("GIT_", "SSH_ASKPASS", "XDG_", "GNUPGHOME")
 
 
 @dataclass(frozen=True)
@@ -44,7 +60,8 @@ class Commit:
 
 def resolve(url: str, ref: str, pinned: str) -> Commit:
     """The commit that a tag, a branch or a commit's own name stands for; BuildError if another one is pinned."""
-    found = Commit(url, "", ref) if _COMMIT.fullmatch(ref) else _look_up(url, ref)
+    check(url, ref)
+    found = Commit(url, "", ref) if is_commit(ref) else _look_up(url, ref)
     if pinned and found.commit != pinned:
         raise BuildError(
             f"{ref} of {shown(url)} is commit {found.commit}, not {pinned}, to which it is pinned: find out why it "
@@ -53,12 +70,25 @@ def resolve(url: str, ref: str, pinned: str) -> Commit:
     return found
 
 
+def is_commit(ref: str) -> bool:
+    """Whether a ref is the full name of a commit, which stands for nothing else."""
+    return _COMMIT.fullmatch(ref) is not None
+
+
+def check(url: str, ref: str) -> None:
+    """Raises Refused for what git could take for an option or a program to run."""
+    if not _grammar.matches("git repository", url):
+        form = _grammar.GRAMMARS["git repository"].form
+        raise _grammar.Refused(f"git is {_grammar.shown(shown(url))}, which is no git repository: {form}")
+    _grammar.checked("git ref", ref, "ref")
+
+
 def fetch(cache: pathlib.Path, commit: Commit) -> pathlib.Path:
     """A bare repository that has the commit, and the tag if there is one; nothing is fetched when it has both."""
     repository = cache / "git" / hashlib.sha256(commit.url.encode()).hexdigest()[:16]
     with _cache.locked_folder(repository, lambda: None):
         if not (repository / "HEAD").exists():
-            _git("init", "--quiet", "--bare", str(repository))
+            _git("init", "--quiet", "--bare", "--", str(repository))
             # What is fetched belongs to no branch and must not be collected as garbage.
             _git("config", "gc.auto", "0", repository=repository)
         if not all(_has(repository, name) for name in (commit.commit, commit.tag) if name):
@@ -80,8 +110,11 @@ def verify(repository: pathlib.Path, commit: Commit, keys: str) -> None:
     with tempfile.TemporaryDirectory(prefix="gnupg-") as home:
         environment = {"GNUPGHOME": home}
         _run(["gpg", "--batch", "--quiet", "--import"], environment, stdin=keys)
+        given = _primary_keys(_run(["gpg", "--batch", "--with-colons", "--list-keys"], environment).stdout)
         try:
-            _git("verify-tag", commit.tag, repository=repository, environment=environment)
+            said = _git("verify-tag", "--raw", "--", commit.tag, repository=repository, environment=environment).stderr
+            if not _signers(said) & given:
+                raise BuildError("it is signed, but gpg names none of them as the signer")
         except BuildError as error:
             raise BuildError(
                 f"{commit.ref} of {shown(commit.url)} has no good signature by one of the given keys: {error}"
@@ -91,8 +124,8 @@ def verify(repository: pathlib.Path, commit: Commit, keys: str) -> None:
 
 def export(repository: pathlib.Path, commit: str, folder: pathlib.Path) -> None:
     """Write the files of a commit to an empty folder."""
-    archive = ["git", f"--git-dir={repository}", "archive", "--format=tar", commit]
-    with subprocess.Popen(archive, stdout=subprocess.PIPE) as process:
+    archive = ["git", f"--git-dir={repository}", "archive", "--format=tar", "--end-of-options", commit]
+    with subprocess.Popen(archive, stdout=subprocess.PIPE, env=_environment({})) as process:
         unpacked = subprocess.run(
             ["tar", "--extract", "--no-same-owner", f"--directory={folder}"],
             stdin=process.stdout,
@@ -109,11 +142,32 @@ def shown(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if parts.scheme else url
 
 
+def _primary_keys(listing: str) -> frozenset[str]:
+    """The fingerprints of the keys in a listing of gpg's; subkeys are not in it, for they belong to one of them."""
+    found, primary = set(), False
+    for line in listing.splitlines():
+        fields = line.split(":")
+        if fields[0] in ("pub", "sub"):
+            primary = fields[0] == "pub"
+        elif fields[0] == "fpr" and primary:
+            found.add(fields[9])
+    return frozenset(found)
+
+
+def _signers(status: str) -> frozenset[str]:
+    """The fingerprints of the primary keys whose signature gpg found valid."""
+    lines = (line.split() for line in status.splitlines())
+    return frozenset(words[-1] for words in lines if words[:2] == ["[GNUPG:]", "VALIDSIG"])
+
+
 def _check_tag(repository: pathlib.Path, commit: Commit) -> None:
     """Raises BuildError unless the tag itself says what the server says of it; only the tag's own words are signed."""
     named = f"{commit.ref} of {shown(commit.url)}"
     try:
-        signed = _git("rev-parse", "--verify", "--quiet", commit.tag + "^{commit}", repository=repository).strip()
+        name = commit.tag + "^{commit}"
+        signed = _git(
+            "rev-parse", "--verify", "--quiet", "--end-of-options", name, repository=repository
+        ).stdout.strip()
     except BuildError:
         signed = "what is no commit"
     if signed != commit.commit:
@@ -121,7 +175,7 @@ def _check_tag(repository: pathlib.Path, commit: Commit) -> None:
             f"{named} is commit {commit.commit}, as its server says, but was signed for {signed}: do not trust that "
             "server before you know why, and name another one"
         )
-    header = _git("cat-file", "tag", commit.tag, repository=repository).partition("\n\n")[0]
+    header = _git("cat-file", "tag", commit.tag, repository=repository).stdout.partition("\n\n")[0]
     names = [line[len("tag ") :] for line in header.splitlines() if line.startswith("tag ")]
     wanted = commit.ref[len("refs/tags/") :] if commit.ref.startswith("refs/tags/") else commit.ref
     if names != [wanted]:
@@ -133,21 +187,20 @@ def _check_tag(repository: pathlib.Path, commit: Commit) -> None:
 
 def _look_up(url: str, ref: str) -> Commit:
     names = [prefix + ref for prefix in ("refs/tags/", "refs/heads/", "refs/", "")]
-    found = _list(url, *names, *(name + "^{}" for name in names))
+    found = _list(url, (), *names, *(name + "^{}" for name in names))
     for name in names:
         if name in found and name.startswith("refs/"):
             peeled = found.get(name + "^{}")
             return Commit(url, name, peeled or found[name], found[name] if peeled else "")
-    known = [name.split("/", 2)[2] for name in _list(url, "--tags", "--heads") if not name.endswith("^{}")]
+    known = [name.split("/", 2)[2] for name in _list(url, ("--tags", "--heads")) if not name.endswith("^{}")]
     alike = difflib.get_close_matches(ref, known, 3)
     advice = "there is " + ", ".join(alike) if alike else "see git ls-remote for what it has"
     raise BuildError(f"{shown(url)} has no tag, branch or commit {ref!r}: {advice}")
 
 
-def _list(url: str, *arguments: str) -> dict[str, str]:
-    options = [argument for argument in arguments if argument.startswith("--")]
+def _list(url: str, options: t.Sequence[str], *names: str) -> dict[str, str]:
     try:
-        output = _git("ls-remote", *options, "--", url, *(name for name in arguments if name not in options))
+        output = _git("ls-remote", *options, "--", url, *names).stdout
     except BuildError as error:
         raise BuildError(f"{shown(url)} cannot be read: {error}") from None
     return {name: value for value, _, name in (line.partition("\t") for line in output.splitlines())}
@@ -155,23 +208,32 @@ def _list(url: str, *arguments: str) -> dict[str, str]:
 
 def _has(repository: pathlib.Path, name: str) -> bool:
     command = ["git", f"--git-dir={repository}", "cat-file", "-e", name]
-    return subprocess.run(command, capture_output=True).returncode == 0
+    return subprocess.run(command, capture_output=True, env=_environment({})).returncode == 0
 
 
 def _git(
     *arguments: str, repository: pathlib.Path | None = None, environment: t.Mapping[str, str] | None = None
-) -> str:
+) -> subprocess.CompletedProcess[str]:
     where = [f"--git-dir={repository}"] if repository else []
     return _run(["git", *where, *arguments], environment or {})
 
 
-def _run(command: t.Sequence[str], environment: t.Mapping[str, str], stdin: str = "") -> str:
-    # Nobody is there to type a password.
-    settings = {**os.environ, "LC_ALL": "C.UTF-8", "GIT_TERMINAL_PROMPT": "0", **environment}
+def _environment(more: t.Mapping[str, str]) -> dict[str, str]:
+    """Ours, without what tells git and gpg where else to look."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_OURS)}
+    # There git looks for attributes.
+    return {**inherited, "XDG_CONFIG_HOME": "/nonexistent", **_SETTINGS, **more}
+
+
+def _run(
+    command: t.Sequence[str], environment: t.Mapping[str, str], stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
     try:
-        result = subprocess.run(command, input=stdin, capture_output=True, text=True, errors="replace", env=settings)
+        result = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, errors="replace", env=_environment(environment)
+        )
     except FileNotFoundError:
         raise BuildError(f"{command[0]} is not installed: apt-get install {command[0]}") from None
     if result.returncode != 0:
         raise BuildError("; ".join(result.stderr.strip().splitlines()[-3:]) or f"ended with {result.returncode}")
-    return result.stdout
+    return result

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pathlib
+import shlex
 import shutil
 import stat
 import subprocess
@@ -28,14 +29,12 @@ class Source:
     """A source whose content is known.
 
     record: where it comes from and what it is, as it is written into the package. identity: the part of it that stands
-    for the content. unpack: writes the files into an empty folder. doubt: why it could be something else tomorrow;
-    empty where nothing but this content is taken.
+    for the content. unpack: writes the files into an empty folder.
     """
 
     record: t.Mapping[str, str]
     identity: str
     unpack: t.Callable[[pathlib.Path], None]
-    doubt: str = ""
 
 
 def find(wanted: t.Mapping[str, str], cache: pathlib.Path, download: Download, look_only: bool) -> Source:
@@ -52,8 +51,11 @@ def find(wanted: t.Mapping[str, str], cache: pathlib.Path, download: Download, l
 
 
 def _of_git(wanted: t.Mapping[str, str], cache: pathlib.Path, look_only: bool) -> Source:
-    commit = _kernel_git.resolve(wanted["git"], wanted["ref"], wanted.get("commit") or "")
-    keys = wanted.get("signed_by") or ""
+    url, ref, keys = wanted["git"], wanted["ref"], wanted.get("signed_by") or ""
+    _kernel_git.check(url, ref)
+    if not (wanted.get("commit") or keys or _kernel_git.is_commit(ref)):
+        raise BuildError(_unpinned(_kernel_git.shown(url), ref))
+    commit = _kernel_git.resolve(url, ref, wanted.get("commit") or "")
     if keys and not look_only:
         _kernel_git.verify(_kernel_git.fetch(cache, commit), commit, keys)
     record = {"git": _kernel_git.shown(commit.url), "ref": commit.ref or commit.commit, "commit": commit.commit}
@@ -61,13 +63,17 @@ def _of_git(wanted: t.Mapping[str, str], cache: pathlib.Path, look_only: bool) -
     def unpack(folder: pathlib.Path) -> None:
         _kernel_git.export(_kernel_git.fetch(cache, commit), commit.commit, folder)
 
-    doubt = ""
-    if commit.ref and not (wanted.get("commit") or keys):
-        doubt = (
-            f"{wanted['ref']} of {record['git']} is commit {commit.commit} today, and who can move it decides what "
-            f"these machines boot: pin it (commit: {commit.commit}), or give the keys that sign it (signed_by)"
-        )
-    return Source(record, "commit " + commit.commit, unpack, doubt)
+    return Source(record, "commit " + commit.commit, unpack)
+
+
+def _unpinned(url: str, ref: str) -> str:
+    """Why a ref alone is refused, and what to write beside it."""
+    look = f"git ls-remote -- {shlex.quote(url)} {shlex.quote(ref)} {shlex.quote(ref + '^{}')}"
+    return (
+        f"nothing holds {ref} of {url} to its content, and who can move it decides what these machines boot: write "
+        f"'commit' beside it in nvme_kernel_source, or 'signed_by' with the keys of who signs it. {look} prints what "
+        "it is today (of two lines the second), and reading that commit is what makes it yours"
+    )
 
 
 def _of_tarball(place: str, sha256: str, cache: pathlib.Path, download: Download, look_only: bool) -> Source:

@@ -34,15 +34,17 @@ options:
     required: true
     suboptions:
       git:
-        description: URL or path of a git repository.
+        description:
+          - URL of a git repository (C(https://), C(http://), C(ssh://), C(git://), C(file://)) or its absolute path. No
+            configuration of git on the build host is read.
         type: str
       ref:
         description: Tag, branch or full name of a commit in O(source.git).
         type: str
       commit:
         description:
-          - The commit that O(source.ref) has to stand for; anything else is an error. Without it and without
-            O(source.signed_by) a tag or branch is built with a warning.
+          - The commit that O(source.ref) has to stand for; anything else is an error. A tag or branch without it and
+            without O(source.signed_by) is refused, also in check mode; the error has the command that prints it.
         type: str
       signed_by:
         description:
@@ -227,8 +229,6 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     cache = pathlib.Path(given["cache_dir"])
     wanted = {name: value for name, value in given["source"].items() if value}
     source = _kernel_source.find(wanted, cache, download, look_only=module.check_mode)
-    if source.doubt:
-        module.warn(source.doubt)
     patches, fragments = texts(given["patches"]), texts(given["config_fragments"])
     kernel = _kernel_package.describe(cache, source, patches, given["config_base"], fragments)
     built, plan = kernel.built(), []

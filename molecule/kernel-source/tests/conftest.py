@@ -30,10 +30,15 @@ def machine(request: pytest.FixtureRequest) -> Host:
     return connect(request.param)
 
 
+def tagged() -> str:
+    """The commit that the tag stands for."""
+    return git(REPOSITORY, "rev-parse", f"{TAG}^{{commit}}").strip()
+
+
 @pytest.fixture(scope="session")
 def commit() -> str:
     """The commit that the tag stands for."""
-    return git(REPOSITORY, "rev-parse", f"{TAG}^{{commit}}").strip()
+    return tagged()
 
 
 def record(machine: Host) -> dict[str, Any]:
@@ -48,7 +53,7 @@ def text(path: Path) -> dict[str, str]:
 def arguments(**changed: Any) -> dict[str, Any]:
     """What the role gives the module in this scenario."""
     return {
-        "source": {"git": f"file://{REPOSITORY}", "ref": TAG},
+        "source": {"git": f"file://{REPOSITORY}", "ref": TAG, "commit": tagged()},
         "config_base": "tinyconfig",
         "config_fragments": [
             text(ROOT / "roles/nvme_kernel/files/config/transport.config"),

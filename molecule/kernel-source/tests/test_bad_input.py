@@ -16,7 +16,12 @@ GIT = {"git": f"file://{REPOSITORY}", "ref": TAG}
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ({**GIT, "ref": "nvme-mptpc"}, r"has no tag, branch or commit 'nvme-mptpc': there is nvme-mptcp"),
+        (GIT, rf"nothing holds {TAG} of file://\S+ to its content.*git ls-remote -- file://\S+ {TAG} "),
+        ({**GIT, "ref": "--upload-pack=touch /tmp/x;git-upload-pack", "commit": "0" * 40}, r"no git ref"),
+        (
+            {**GIT, "ref": "nvme-mptpc", "commit": "0" * 40},
+            r"has no tag, branch or commit 'nvme-mptpc': there is nvme-mptcp",
+        ),
         ({**GIT, "commit": "0" * 40}, r"nvme-mptcp of file://\S+ is commit [0-9a-f]{40}, not 0{40}"),
         ({"tarball": str(PATCH), "sha256": "0" * 64}, r"nvme-mptcp.patch has sha256 [0-9a-f]{64}, not 0{64}"),
         ({"tree": "/usr/src"}, r"/usr/src on the build host does not have a kernel's source in it"),

@@ -12,6 +12,7 @@ from typing import Iterator
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _kernel_git
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._chroot import BuildError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused
 
 WHO = {f"GIT_{role}_{what}": "a@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
@@ -182,4 +183,102 @@ def test_a_signed_tag_that_is_served_under_another_name_is_refused(
     found = _kernel_git.resolve(str(signed), "v3", "")
     bare = _kernel_git.fetch(tmp_path, found)
     with pytest.raises(BuildError, match=r"refs/tags/v3 of .*linux is a tag that was signed as 'v2', not as 'v3': "):
+        _kernel_git.verify(bare, found, public(keys["ours"]))
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "--upload-pack=touch MARK;git-upload-pack",
+        "-v",
+        "",
+        "v1 --exec=x",
+        "v1\n",
+        "v1:refs/heads/main",
+        "../../v1",
+        "v*",
+        "v1^{commit}",
+        "v1\0",
+    ],
+)
+def test_a_ref_that_git_could_take_for_something_else_is_refused(
+    tmp_path: pathlib.Path, repository: pathlib.Path, ref: str
+) -> None:
+    mark = tmp_path / "mark"
+    with pytest.raises(Refused, match="no git ref"):
+        _kernel_git.resolve(str(repository), ref.replace("MARK", str(mark)), "")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ext::sh -c 'touch mark'",
+        "--upload-pack=touch mark",
+        "ssh://-oProxyCommand=x/linux.git",
+        "ssh://-oProxyCommand=x@example.org/linux.git",
+        "example.org:linux.git",
+        "linux.git",
+        "https://example.org/li nux",
+        "ftp://example.org/linux.git",
+    ],
+)
+def test_a_url_that_names_a_program_or_an_option_is_refused(url: str) -> None:
+    with pytest.raises(Refused, match="no git repository"):
+        _kernel_git.resolve(url, "v1", "")
+
+
+def test_a_url_that_is_refused_keeps_its_password() -> None:
+    with pytest.raises(Refused) as failure:
+        _kernel_git.resolve("https://me:secret@example.org/a b", "v1", "")
+    assert "secret" not in str(failure.value)
+
+
+def test_git_is_not_configured_by_the_account_that_runs_it(
+    tmp_path: pathlib.Path, repository: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each of these would take the repository elsewhere.
+    (tmp_path / ".gitconfig").write_text(f'[url "{tmp_path}/nowhere"]\n\tinsteadOf = {repository}\n')
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.{tmp_path}/nowhere.insteadOf")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", str(repository))
+    found = _kernel_git.resolve(str(repository), "v1", "")
+    assert found.commit == git(repository, "rev-parse", "v1^{commit}")
+    _kernel_git.fetch(tmp_path / "cache", found)
+
+
+def test_a_tag_that_ssh_signed_is_not_taken_by_signers_of_the_account(
+    tmp_path: pathlib.Path,
+    repository: pathlib.Path,
+    keys: dict[str, pathlib.Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    signers = tmp_path / "signers"
+    signers.write_text(f"a@example.org {key.with_suffix('.pub').read_text()}")
+    configuration = tmp_path / ".gitconfig"
+    configuration.write_text(f'[gpg "ssh"]\n\tallowedSignersFile = {signers}\n')
+    sign = ("-c", "gpg.format=ssh", "-c", f"user.signingKey={key}")
+    git(repository, *sign, "tag", "--sign", "--message=two", "v2")
+    # To the account it is a good one.
+    git(repository, "verify-tag", "v2", GIT_CONFIG_GLOBAL=str(configuration))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = _kernel_git.resolve(str(repository), "v2", "")
+    with pytest.raises(BuildError, match=r"refs/tags/v2 of .* has no good signature by one of the given keys"):
+        _kernel_git.verify(_kernel_git.fetch(tmp_path / "cache", found), found, public(keys["ours"]))
+
+
+def test_only_the_fingerprint_of_a_given_key_makes_a_signature_good(
+    tmp_path: pathlib.Path,
+    signed: pathlib.Path,
+    keys: dict[str, pathlib.Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = _kernel_git.resolve(str(signed), "v2", "")
+    bare = _kernel_git.fetch(tmp_path, found)
+    # As by a gpg that took another signer for good.
+    monkeypatch.setattr(_kernel_git, "_signers", lambda status: frozenset({"0" * 40}))
+    with pytest.raises(BuildError, match=r"has no good signature by one of the given keys: it is signed, but"):
         _kernel_git.verify(bare, found, public(keys["ours"]))

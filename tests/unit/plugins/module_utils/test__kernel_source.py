@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import pathlib
+import re
 import shutil
 import subprocess
 
 import pytest
+import yaml
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _kernel_source
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._chroot import BuildError
 from ansible_collections.nvmeof.mptcp.plugins.modules import nvme_kernel_build
@@ -130,7 +132,10 @@ def test_an_archive_that_is_not_there_is_named(tmp_path: pathlib.Path) -> None:
         find(tmp_path, tarball=str(tmp_path / "away.tar"), sha256="0" * 64)
 
 
-def test_a_ref_that_nothing_holds_to_its_commit_is_told(tmp_path: pathlib.Path, tree: pathlib.Path) -> None:
+@pytest.mark.parametrize("look_only", [False, True])
+def test_a_ref_that_nothing_holds_to_its_commit_is_refused(
+    look_only: bool, tmp_path: pathlib.Path, tree: pathlib.Path
+) -> None:
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(tree), "-c", "user.name=x", "-c", "user.email=x@example.org", *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
@@ -141,8 +146,20 @@ def test_a_ref_that_nothing_holds_to_its_commit_is_told(tmp_path: pathlib.Path, 
     git("tag", "v1")
     commit = git("rev-parse", "HEAD")
     source = {"git": str(tree), "ref": "v1"}
-    assert f"v1 of {tree} is commit {commit} today" in find(tmp_path, **source).doubt
-    assert find(tmp_path, **source, commit=commit).doubt == ""
-    assert find(tmp_path, git=str(tree), ref=commit).doubt == ""
+    with pytest.raises(BuildError, match=rf"nothing holds v1 of {tree} to its content") as failure:
+        find(tmp_path, look_only, **source)
+    # The line that the error shows prints the commit.
+    [line] = re.findall(r"git ls-remote -- \S+ \S+ '\S+'", str(failure.value))
+    shown = subprocess.run(["sh", "-c", line], check=True, capture_output=True, text=True).stdout
+    assert shown.splitlines()[-1].startswith(commit)
+    assert find(tmp_path, look_only, **source, commit=commit).identity == f"commit {commit}"
+    assert find(tmp_path, look_only, git=str(tree), ref=commit).identity == f"commit {commit}"
     # Only what is built is fetched, and its signature looked at.
-    assert find(tmp_path, look_only=True, **source, signed_by="a key").doubt == ""
+    assert find(tmp_path, look_only=True, **source, signed_by="a key").identity == f"commit {commit}"
+
+
+def test_the_default_of_the_role_is_refused_before_its_server_is_asked(tmp_path: pathlib.Path) -> None:
+    defaults = pathlib.Path(__file__).parents[4] / "roles/nvme_kernel/defaults/main.yml"
+    source = yaml.safe_load(defaults.read_text())["nvme_kernel_source"]
+    with pytest.raises(BuildError, match=r"git ls-remote -- https://github\.com/\S+ tags/patchew/\S+ '"):
+        find(tmp_path, look_only=True, **source)
