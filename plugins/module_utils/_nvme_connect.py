@@ -19,6 +19,7 @@ from typing import Any, Callable, ContextManager, Iterator, Mapping, Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DEVICE, OPTIONS
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_log import KernelLog
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_unseen import FOLDER, unseen
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, perform
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._patience import Patience
 
@@ -104,20 +105,25 @@ class Failure:
         return f"{self.name}: {code} (tried {times}): {self.error.strerror}"
 
 
-def connect(options: str, device: str = DEVICE, kernel_log: str = "/dev/kmsg") -> str:
+def connect(options: str, device: str = DEVICE, kernel_log: str = "/dev/kmsg", folder: str = FOLDER) -> str:
     """Ask for one controller and return its name, C(nvme<instance>).
 
     An equal controller that is there already is a success and named C("").
-    Raises ConnectFailed.
+    folder: where the kernel makes controllers. Raises ConnectFailed.
     """
     log = KernelLog(kernel_log)
     try:
         handle = os.open(device, os.O_RDWR | os.O_CLOEXEC)
         try:
-            os.write(handle, options.encode())
-            answer = os.read(handle, 4096).decode()
+            with contextlib.ExitStack() as stack:
+                if any(f"{name}=" in options for name in _SECRETS):
+                    _close(stack, folder)
+                os.write(handle, options.encode())
+                answer = os.read(handle, 4096).decode()
         finally:
             os.close(handle)
+    except ConnectFailed:
+        raise
     except OSError as error:
         if error.errno == errno.EALREADY:
             return ""
@@ -127,18 +133,15 @@ def connect(options: str, device: str = DEVICE, kernel_log: str = "/dev/kmsg") -
     match = re.search(r"instance=(\d+)", answer)
     if match is None:
         raise ConnectFailed(errno.EPROTO, f"{device} answered {answer!r}, which names no instance.", True)
-    name = f"nvme{match.group(1)}"
-    for option in OPTIONS:
-        if option.secret and f"{option.name}=" in options:
-            _hide(f"/sys/class/nvme/{name}/{option.name}")
-    return name
+    return f"nvme{match.group(1)}"
 
 
-def _hide(path: str) -> None:
-    """Make a secret in sysfs, which the kernel lets everyone read, readable for root alone."""
-    # A controller that went again at once takes its file along.
-    with contextlib.suppress(FileNotFoundError):
-        os.chmod(path, 0o600)
+def _close(stack: contextlib.ExitStack, folder: str) -> None:
+    try:
+        stack.enter_context(unseen(folder))
+    except OSError as error:
+        why = f"{folder} cannot be closed ({error.strerror}), and everyone could read the secret there meanwhile."
+        raise ConnectFailed(error.errno or 0, why, True) from error
 
 
 def _own(lines: Sequence[str], folder: str = "/sys/class/nvme") -> list[str]:

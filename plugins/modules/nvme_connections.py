@@ -101,8 +101,9 @@ options:
           - DH-HMAC-CHAP key of this host, in the form V(DHHC-1:0x:<base64>:).
           - Another key is written into the live controller, and the target must be seen to accept it. A first key takes
             a new connection.
-          - It is kept in a file with mode 0600 to which the saved description refers, and the kernel's own file of it,
-            which everyone could read, is made readable for root alone.
+          - It is kept in a file with mode 0600 to which the saved description refers. The kernel's own file, which
+            everyone could read, is made root's alone before anybody else gets at it. For that only root can look into
+            the folders of fabrics controllers in C(/sys/class/nvme) while a connection with a secret is made.
         type: str
         aliases: [dhchap_key]
       dhchap_ctrl_secret:
