@@ -18,6 +18,8 @@ description:
   - Machines that run are kept. When none does, all start from a snapshot of booted machines on which no role has
     run; the snapshot is made when the cache has none for this image and these machines.
   - With KVM where a guest really boots with it, otherwise emulated.
+  - QEMU runs as the user C(nvmeof-mptcp-lab), which the role P(nvmeof.mptcp.lab#role) makes, without capabilities, in
+    a sandbox, and writes in its machines' folders alone. Images, snapshots and the key for ssh stay root's.
   - Runs on the controller as an action plugin, and shows its progress.
 extends_documentation_fragment:
   - nvmeof.mptcp._attributes

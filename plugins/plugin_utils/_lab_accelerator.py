@@ -8,13 +8,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
 import subprocess
 import time
 
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_qemu import QEMU
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_user
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_qemu import QEMU, SANDBOX
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_report import Progress
 
 _DEVICE = "/dev/kvm"
@@ -53,15 +55,24 @@ def qemu_version() -> str:
 
 def _boots(kernel: pathlib.Path) -> bool:
     """Whether a kernel without a disk says its first line under KVM."""
-    command = [
-        *("setpriv", "--pdeathsig", "KILL", QEMU, "-nodefaults", "-no-user-config", "-display", "none"),
-        *("-machine", "pc", "-accel", "kvm", "-cpu", "host", "-smp", "2", "-m", "256"),
-        *("-serial", "stdio", "-no-reboot"),
-        *("-kernel", str(kernel), "-append", "console=ttyS0 earlyprintk=ttyS0 panic=-1"),
-    ]
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as process:
+    with contextlib.ExitStack() as stack:
+        handed = stack.enter_context(_lab_user.Handed())
+        command = [
+            *(*_lab_user.become("kvm"), "setpriv", "--pdeathsig", "KILL", QEMU, "-nodefaults", "-no-user-config"),
+            *("-display", "none", "-sandbox", SANDBOX),
+            *("-machine", "pc", "-accel", "kvm", "-cpu", "host", "-smp", "2", "-m", "256"),
+            *("-serial", "stdio", "-no-reboot"),
+            *("-kernel", handed.name(kernel), "-append", "console=ttyS0 earlyprintk=ttyS0 panic=-1"),
+        ]
+        process = stack.enter_context(
+            subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                pass_fds=handed.handles,
+            )
+        )
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
         said = b""

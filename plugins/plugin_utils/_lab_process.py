@@ -42,16 +42,24 @@ def find(folder: pathlib.Path) -> dict[int, pathlib.Path]:
     return found
 
 
-def start(command: t.Sequence[str], folder: pathlib.Path, tied: bool, keep: t.Sequence[int] = ()) -> None:
+def start(
+    command: t.Sequence[str],
+    folder: pathlib.Path,
+    tied: bool,
+    keep: t.Sequence[int] = (),
+    become: t.Sequence[str] = (),
+) -> None:
     """Run QEMU in `folder`; returns when its control socket answers.
 
     tied: it ends with this process, as a machine that is only an intermediate step must.
-    keep: file descriptors that it inherits.
+    keep: file descriptors that it inherits. become: the words that make it another user's.
     """
-    # Otherwise a session of its own, so that an interrupt at the terminal is not for it.
-    prefix = ["setpriv", "--pdeathsig", "KILL"] if tied else []
+    # Last, for it does not outlive a change of the user. Otherwise a session of its own, so that an interrupt at the
+    # terminal is not for it.
+    prefix = [*become, *(["setpriv", "--pdeathsig", "KILL"] if tied else [])]
     log = folder / "qemu.log"
-    with log.open("wb") as stream:
+    # Made anew: the folder may be that of a user who is not root, and who has put a link there.
+    with log.open("xb") as stream:
         process = subprocess.Popen(
             [*prefix, *command],
             cwd=folder,
@@ -112,9 +120,13 @@ class Monitor:
         finally:
             os.close(descriptor)
 
-    def execute(self, command: str, **arguments: t.Any) -> t.Any:
-        """Run one command and give its return value; LabError with QEMU's reason when it is refused."""
-        self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
+    def execute(self, command: str, handle: int | None = None, **arguments: t.Any) -> t.Any:
+        """Run one command and give its return value; LabError with QEMU's reason when it is refused.
+
+        handle: a file descriptor that goes with it.
+        """
+        text = json.dumps({"execute": command, "arguments": arguments}).encode()
+        socket.send_fds(self._socket, [text], [] if handle is None else [handle])
         while True:
             line = self._lines.readline()
             if not line:
@@ -137,7 +149,10 @@ def save(folder: pathlib.Path) -> None:
     # The machine runs on until the last pages are written, and so does the restored one.
     # The default limits the rate to what a network should bear; this goes to a file.
     monitor.execute("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
-    monitor.execute("migrate", uri="exec:cat > state")
+    # QEMU may start no program that writes it.
+    with (folder / "state").open("xb") as stream:
+        monitor.execute("getfd", stream.fileno(), fdname="state")
+    monitor.execute("migrate", uri="fd:state")
     while True:
         status = monitor.execute("query-migrate")
         if status["status"] == "completed":

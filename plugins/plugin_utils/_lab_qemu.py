@@ -7,7 +7,7 @@
 """The QEMU command line of a lab machine. Pure: from a definition to a list of words, each with its reason.
 
 All file and socket names are relative to the machine's own folder, which is QEMU's working directory: a unix socket
-path has room for 108 bytes only (unix(7)), and a lab may be deep in the file system.
+path has room for 108 bytes only (unix(7)), a lab may be deep in the file system, and QEMU's user may not come there.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition impor
 )
 
 QEMU = "qemu-system-x86_64"
+SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 # PCI slots are fixed, so that a device plugged out and in again is the same to the guest. 0 and 1 are the board's.
 _ROOT_SLOT, _MANAGEMENT_SLOT, _RNG_SLOT, _WATCHDOG_SLOT, _FIRST_NIC_SLOT, _FIRST_DISK_SLOT = 2, 3, 4, 5, 8, 16
@@ -46,7 +47,7 @@ KERNEL_COMMAND_LINE = (
 
 @dataclass(frozen=True)
 class Boot:
-    """What machines of a kind boot. accelerator: kvm or tcg; the others are absolute paths.
+    """What machines of a kind boot. accelerator: kvm or tcg; the others are names of files.
 
     A kernel and an initial RAM disk for those that boot directly, UEFI's code for those that boot through systemd-boot.
     """
@@ -57,7 +58,13 @@ class Boot:
     firmware: str = ""
 
 
-def command(lab: Lab, machine: Machine, boot: Boot, credentials: t.Iterable[str], ssh_port: int | None) -> list[str]:
+# Block node → the files below its own, nearest first, each with its format.
+Below = t.Mapping[str, t.Sequence[t.Tuple[str, str]]]
+
+
+def command(
+    lab: Lab, machine: Machine, boot: Boot, below: Below, credentials: t.Iterable[str], ssh_port: int | None
+) -> list[str]:
     """The words of `machine`'s command line.
 
     credentials: names of the files in the folder `credentials`.
@@ -66,8 +73,8 @@ def command(lab: Lab, machine: Machine, boot: Boot, credentials: t.Iterable[str]
     return [
         QEMU,
         *_board(machine, boot),
-        *_start(machine, boot),
-        *_disks(machine),
+        *_start(machine, boot, below),
+        *_disks(machine, below),
         *_management(machine, ssh_port),
         *(word for index, nic in enumerate(machine.nics) for word in _nic(lab, machine, index, nic)),
         *(word for name in credentials for word in _credential(name)),
@@ -93,6 +100,8 @@ def _board(machine: Machine, boot: Boot) -> list[str]:
         *("-name", f"{machine.name},process={machine.name}"),
         # Exactly the devices named here, whatever the defaults and the configuration of this QEMU.
         *("-nodefaults", "-no-user-config", "-display", "none"),
+        # Whoever breaks out of a guest starts no program, becomes nobody else, and has no system call of the past.
+        *("-sandbox", SANDBOX),
         # pc plugs PCI devices out and in on its root bus, which q35 does behind root ports only. hpet and vmport are
         # timers and ports that the guest would find and poll.
         *("-machine", "pc,hpet=off,vmport=off", "-accel", accelerators[boot.accelerator]),
@@ -108,7 +117,7 @@ def _board(machine: Machine, boot: Boot) -> list[str]:
     ]
 
 
-def _start(machine: Machine, boot: Boot) -> list[str]:
+def _start(machine: Machine, boot: Boot, below: Below) -> list[str]:
     """How the machine comes to its kernel."""
     if machine.boot == DIRECT:
         # No boot loader to wait for, and a reboot inside the guest takes the same way. The root disk is the first PCI
@@ -125,12 +134,12 @@ def _start(machine: Machine, boot: Boot) -> list[str]:
     return [
         *watchdog,
         *("-blockdev", f"driver=raw,node-name=firmware,read-only=on,file.driver=file,file.filename={boot.firmware}"),
-        *("-blockdev", _blockdev("vars", disk_files(machine)["vars"])),
+        *_blockdevs("vars", disk_files(machine)["vars"], below),
         *("-machine", "pflash0=firmware,pflash1=vars"),
     ]
 
 
-def _disks(machine: Machine) -> list[str]:
+def _disks(machine: Machine, below: Below) -> list[str]:
     words: list[str] = []
     files = disk_files(machine)
     slots = {"root": _ROOT_SLOT, **{"disk-" + d.serial: _FIRST_DISK_SLOT + i for i, d in enumerate(machine.disks)}}
@@ -143,13 +152,22 @@ def _disks(machine: Machine) -> list[str]:
             # The firmware looks for a loader here, and nowhere else first.
             device += ",bootindex=0"
         # discard: the file shrinks with its content.
-        words += ["-blockdev", _blockdev(node, files[node]) + ",discard=unmap", "-device", device]
+        words += [*_blockdevs(node, files[node], below, ",discard=unmap"), "-device", device]
     return words
 
 
-def _blockdev(node: str, name: str) -> str:
+def _blockdevs(node: str, name: str, below: Below, options: str = "") -> list[str]:
+    """The node of the machine's own file, after those of what it is an overlay of."""
+    words: list[str] = []
+    backing = ""
+    for level, (file, driver) in reversed(list(enumerate(below.get(node, ()), start=1))):
+        named = f"driver={driver},node-name={node}-{level},read-only=on,file.driver=file,file.filename={file}"
+        words += ["-blockdev", named + backing]
+        # Said here, because QEMU's user cannot follow the path that the overlay itself has of it.
+        backing = f",backing={node}-{level}"
     # no-flush: a lab need not survive a power cut of the controller.
-    return f"driver=qcow2,node-name={node},file.driver=file,file.filename={name},cache.no-flush=on"
+    own = f"driver=qcow2,node-name={node},file.driver=file,file.filename={name},cache.no-flush=on"
+    return [*words, "-blockdev", own + backing + options]
 
 
 def _management(machine: Machine, ssh_port: int | None) -> list[str]:

@@ -17,10 +17,10 @@ import pathlib
 import subprocess
 import typing as t
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _cache
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_process, _lab_ssh
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_process, _lab_ssh, _lab_user
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_accelerator import qemu_version
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition import Lab, Machine
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_identity import Identity, credentials
@@ -54,7 +54,7 @@ def snapshot_key(lab: Lab, images: Images) -> str:
             "data": data,
             "image": images[machine.boot].folder.name,
             "credentials": credentials(machine, nobody),
-            "command": command(lab, machine, Boot(images[machine.boot].boot.accelerator), (), 0),
+            "command": command(lab, machine, Boot(images[machine.boot].boot.accelerator), {}, (), 0),
         }
         for machine, data in zip(lab.machines, lab.as_data(), strict=True)
     ]
@@ -75,6 +75,8 @@ def ensure_snapshot(cache: pathlib.Path, lab: Lab, images: Images, progress: Pro
                 _lab_process.save(folder / machine.name)
         finally:
             _lab_process.stop(folder)
+        for machine in lab.machines:
+            _lab_user.take_back(folder / machine.name)
         progress.say("saved the booted machines")
 
     def waiting() -> None:
@@ -120,19 +122,45 @@ def start(
     folder: pathlib.Path, lab: Lab, images: Images, ports: t.Mapping[str, int], snapshot: pathlib.Path | None
 ) -> None:
     """Start all machines in `folder`: cold and tied to this process, or from `snapshot` and on their own."""
+    _lab_user.let_through(folder)
+    for machine in lab.machines:
+        _lab_user.give(folder / machine.name)
     with contextlib.ExitStack() as stack:
         states: dict[pathlib.Path, int] = {}
         for machine in lab.machines:
-            own = folder / machine.name
-            names = sorted(path.name for path in (own / "credentials").iterdir())
-            words = command(lab, machine, images[machine.boot].boot, names, ports[machine.name])
-            if snapshot is None:
-                _lab_process.start(words, own, tied=True)
-                continue
-            state = stack.enter_context((snapshot / machine.name / "state").open("rb"))
-            states[own] = state.fileno()
-            _lab_process.start([*words, "-incoming", "defer"], own, tied=False, keep=[state.fileno()])
+            own, image = folder / machine.name, images[machine.boot]
+            become = _lab_user.become(image.boot.accelerator)
+            with _lab_user.Handed() as handed:
+                words = _words(own, lab, machine, image, ports[machine.name], snapshot, handed)
+                if snapshot is None:
+                    _lab_process.start(words, own, tied=True, keep=handed.handles, become=become)
+                    continue
+                state = stack.enter_context((snapshot / machine.name / "state").open("rb"))
+                states[own] = state.fileno()
+                keep = [*handed.handles, state.fileno()]
+                _lab_process.start([*words, "-incoming", "defer"], own, tied=False, keep=keep, become=become)
         _lab_process.restore(states)
+
+
+def _words(
+    own: pathlib.Path,
+    lab: Lab,
+    machine: Machine,
+    image: Image,
+    port: int,
+    snapshot: pathlib.Path | None,
+    handed: _lab_user.Handed,
+) -> list[str]:
+    """The command line of the machine in `own`, which gets by descriptor whatever is outside of the lab."""
+    files = {name: path for name, path in asdict(image.boot).items() if path and name != "accelerator"}
+    boot = replace(image.boot, **{name: handed.name(path) for name, path in files.items()})
+    below: dict[str, list[tuple[str, str]]] = {}
+    for node, name in disk_files(machine).items():
+        paths = [] if snapshot is None else [(snapshot / machine.name / name, "qcow2")]
+        paths += [(image.folder / _BASES[node], "raw")] if node in _BASES else []
+        below[node] = [(handed.name(path), driver) for path, driver in paths]
+    credential_names = sorted(path.name for path in (own / "credentials").iterdir())
+    return command(lab, machine, boot, below, credential_names, port)
 
 
 def choose_ports(folder: pathlib.Path, lab: Lab) -> dict[str, int]:

@@ -11,6 +11,11 @@ import pytest
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition import BOOTS, Lab, define
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_qemu import Boot, command, disk_files
 
+BELOW = {
+    "root": [("/proc/self/fd/7", "qcow2"), ("/proc/self/fd/8", "raw")],
+    "disk-vol0": [("/proc/self/fd/9", "qcow2")],
+}
+
 
 def lab(machines: int, networks: int = 4, disks: int = 1, boot: str = "direct") -> Lab:
     return define(
@@ -31,7 +36,7 @@ def lab(machines: int, networks: int = 4, disks: int = 1, boot: str = "direct") 
 
 def words_of(a_lab: Lab, index: int, accelerator: str = "tcg") -> list[str]:
     boot = Boot(accelerator, "/images/x/vmlinuz", "/images/x/initrd", "/images/x/code.fd")
-    return command(a_lab, a_lab.machines[index], boot, ["system.hostname"], 20022)
+    return command(a_lab, a_lab.machines[index], boot, BELOW, ["system.hostname"], 20022)
 
 
 def options(words: list[str], flag: str) -> list[str]:
@@ -139,3 +144,25 @@ def test_a_bios_machine_has_no_flash() -> None:
     a_lab = lab(1, boot="grub")
     assert "vars" not in disk_files(a_lab.machines[0])
     assert "pflash" not in " ".join(words_of(a_lab, 0))
+
+
+def test_an_overlay_follows_what_it_lies_on_and_only_itself_is_written() -> None:
+    nodes = {value.split("node-name=")[1].split(",")[0]: value for value in options(words_of(lab(1), 0), "-blockdev")}
+    assert list(nodes) == ["root-2", "root-1", "root", "disk-vol0-1", "disk-vol0"]
+    assert [name for name, value in nodes.items() if "read-only=on" not in value] == ["root", "disk-vol0"]
+    on = {name: re.findall(r"backing=([^,]+)", value) for name, value in nodes.items()}
+    assert on == {
+        "root-2": [],
+        "root-1": ["root-2"],
+        "root": ["root-1"],
+        "disk-vol0-1": [],
+        "disk-vol0": ["disk-vol0-1"],
+    }
+
+
+@pytest.mark.parametrize("boot", BOOTS)
+def test_who_breaks_out_starts_nothing_and_becomes_nobody_else(boot: str) -> None:
+    (sandbox,) = options(words_of(lab(1, boot=boot), 0), "-sandbox")
+    first, *rules = sandbox.split(",")
+    assert first == "on"
+    assert set(rules) >= {"elevateprivileges=deny", "spawn=deny", "resourcecontrol=deny", "obsolete=deny"}
