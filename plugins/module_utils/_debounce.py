@@ -10,10 +10,12 @@ from typing import Callable
 
 #: Seconds from the beginning of a round to that of the next, after a quiet time and at the most.
 LEAST, MOST = 1.0, 10.0
+#: How much longer each time: a change of a fabric is a handful of events, and the last one is followed soon, too.
+GROWTH = 1.25
 
 
 class Debounce:
-    """The seconds between two rounds double while events go on, and are forgotten when twice as many were quiet."""
+    """The seconds between two rounds grow while events go on, and are forgotten when twice as many were quiet."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -27,6 +29,6 @@ class Debounce:
             self._gap, begins = LEAST, now
         else:
             begins = max(now, self._last + self._gap)
-            self._gap = min(2 * self._gap, MOST)
+            self._gap = min(GROWTH * self._gap, MOST)
         self._last = begins
         return begins - now
