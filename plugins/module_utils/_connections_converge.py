@@ -174,7 +174,7 @@ class _Run:
                 break
             steps = self._round(steps)
         wanted, failures = now.want, self.connector.failures
-        failed = [*wanted.failed, *(one.text() for one in failures), *steps.refusals]
+        failed = [*wanted.failed, *now.told(failures), *steps.refusals]
         if failed:
             again = bool(self.connector.unasked)
             raise NotConverged(failed, self.done, {one.name for one in failures}, now.followed.notes(), again)

@@ -23,9 +23,12 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_entry impo
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_log import BadLog, Entry
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DISCOVERY_NQN, name_of, normalise
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_names import Names
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_connect import Failure
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_reauth import secret
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Controller, Nvme
 
+#: Connections in vain of those that logs name that are told one by one.
+_TOLD = 8
 #: Names of the connections that a discovery log gave, in the file of what is ours beside that of the slice.
 NAMED = "host.discovered"
 
@@ -119,6 +122,13 @@ class Round:
             return self.plan(nvme, ask=False)
         finally:
             self.want, self.followed = before
+
+    def told(self, failures: Sequence[Failure]) -> list[str]:
+        """A line for each connection that could not be made; of those that logs name, for some and their number."""
+        of_logs = [one.text() for one in failures if one.name in self.followed.connections]
+        told = [one.text() for one in failures if one.name not in self.followed.connections] + of_logs[:_TOLD]
+        rest = len(of_logs) - _TOLD
+        return [*told, f"{rest} more that discovery logs name could not be connected"] if rest > 0 else told
 
     def _removable(self) -> list[str]:
         """Of what is ours, the names that may go for not being wanted any more."""

@@ -143,6 +143,19 @@ def test_dead_addresses_end_with_the_last_second(kernel: Kernel, clock: Clock, m
     assert not first & set(asked(kernel))
 
 
+def test_what_a_peer_refuses_is_not_a_line_each(kernel: Kernel) -> None:
+    kernel.refuse["192.0.2.2"] = errno.EIO
+    kernel.logs["192.0.2.1"] = [entry(f"{PREFIX}:flood{number}", "192.0.2.2") for number in range(30)]
+    declared = {**CONNECTION, "traddr": "192.0.2.2", "subsysnqn": OTHER}
+    with pytest.raises(converging.NotConverged) as caught:
+        run(kernel, {**discovering("192.0.2.1"), "connections": [declared]})
+    first, *rest = caught.value.errors
+    assert first.startswith(f"mptcp 192.0.2.2:4420 {OTHER}: EIO")
+    assert len(rest) == 9
+    assert rest[-1] == "22 more that discovery logs name could not be connected"
+    assert len(caught.value.failed) == 31
+
+
 def test_what_is_put_off_is_no_failure_and_is_looked_after_soon(kernel: Kernel, clock: Clock) -> None:
     kernel.logs["192.0.2.1"] = flood(3)
     described = discovering("192.0.2.1", discovery_limits={"seconds": 1})
