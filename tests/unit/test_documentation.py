@@ -172,3 +172,11 @@ def test_forbidden_constructs_are_absent() -> None:
     for path in [*(ROOT / "roles").rglob("*.yml"), *(ROOT / "playbooks").rglob("*.yml")]:
         found = re.findall(r"set_fact|ignore_errors|failed_when: false|builtin\.shell|no_log: false", path.read_text())
         assert not found, f"{path.relative_to(ROOT)}: {found}"
+
+
+def test_what_security_md_names_is_there() -> None:
+    named = set(re.findall(r"`([\w/.-]+\.(?:py|yml|service))`", (ROOT / "SECURITY.md").read_text()))
+    folders = ("plugins", "roles", "playbooks", "molecule", "tests")
+    there = {path.name for folder in folders for path in (ROOT / folder).rglob("*.*")}
+    assert len(named) > 20
+    assert sorted(name for name in named if Path(name).name not in there) == []

@@ -21,6 +21,7 @@ def test_built_collection_deploys_by_name(tmp_path: Path) -> None:
     [artifact] = tmp_path.glob("nvmeof-mptcp-*.tar.gz")
     install = [*galaxy, "install", "--offline", "--collections-path", str(tmp_path), str(artifact)]
     subprocess.run(install, check=True, cwd=tmp_path, env=settings)
+    assert (tmp_path / "ansible_collections/nvmeof/mptcp/SECURITY.md").exists()
     result = subprocess.run(
         ["ansible-playbook", "--inventory", str(ROOT / "inventories/lab"), "nvmeof.mptcp.site"],
         cwd=tmp_path,
