@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_process
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_process, _lab_user
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_qemu import QEMU
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_report import LabError
 
 ROOT = Path(__file__).resolve().parents[4]
+ROOT_ALONE = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
 
 
 @pytest.fixture
@@ -79,12 +80,21 @@ def test_a_suspended_process_is_ended_too_and_sockets_are_removed(lab: Path, qem
     assert list((lab / "target1").iterdir()) == []
 
 
-def test_a_tied_process_ends_with_its_starter(lab: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("user", ["", pytest.param("nobody", marks=ROOT_ALONE)])
+def test_a_tied_process_ends_with_its_starter(lab: Path, user: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    become: list[str] = []
+    if user:
+        monkeypatch.setattr(_lab_user, "NAME", user)
+        _lab_user.give(lab / "target1")
+        become = _lab_user.become("tcg")
     # A stand-in that answers on the control socket, so that start() returns.
     code = (
         "import sys, pathlib, time\n"
         "from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_process\n"
-        "_lab_process.start([sys.executable, '-c', sys.argv[2]], pathlib.Path(sys.argv[1]), tied=True)\n"
+        "folder, server, *become = sys.argv[1:]\n"
+        # The distribution's own, which is where another user may go.
+        "command = ['/usr/bin/python3', '-I', '-c', server]\n"
+        "_lab_process.start(command, pathlib.Path(folder), tied=True, become=become)\n"
         "print('started', flush=True); time.sleep(60)\n"
     )
     server = (
@@ -95,7 +105,7 @@ def test_a_tied_process_ends_with_its_starter(lab: Path, tmp_path: Path) -> None
         "c.sendall(b'{\"return\": {}}\\n'); time.sleep(60)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "collections")}
-    command = [sys.executable, "-c", code, str(lab / "target1"), server]
+    command = [sys.executable, "-c", code, str(lab / "target1"), server, *become]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as starter:
         assert starter.stdout is not None
         assert starter.stdout.readline() == b"started\n"
