@@ -36,10 +36,13 @@ GRAMMARS: Mapping[str, Grammar] = {
     "version": _grammar(r"[0-9][A-Za-z0-9.+:~-]*", 100, "a Debian version: begins with a digit, A-Z a-z 0-9 . + : ~ -"),
     # uname -r: __NEW_UTS_LEN
     "kernel release": _grammar(r"[0-9]+\.[0-9][A-Za-z0-9.+~_-]*", 64, "a kernel release: 7.3.4+deb13-amd64"),
+    "URI": _grammar(r"[a-z][a-z0-9+.-]*:[A-Za-z0-9._:/@+=~%,\[\]-]+", 2000, "a URI: http://deb.debian.org/debian"),
     "hash": _grammar(r"[0-9a-f]{6,128}", 128, "hexadecimal digits, 6 to 128 of them"),
-    # NVM Express Base 4.5: 223 bytes with the year and month of the naming authority
+    # NVM Express Base 4.5: 223 bytes with the year and month of the naming authority; less what a shell could misread
     "NQN": _grammar(
-        r"nqn\.[0-9]{4}-(0[1-9]|1[0-2])\.[!-+\--~]+", 223, "nqn.<year>-<month>.<reversed domain>[:<name>], no comma"
+        r"nqn\.[0-9]{4}-(0[1-9]|1[0-2])\.[A-Za-z0-9._:/@+=~%-]+",
+        223,
+        "nqn.<year>-<month>.<reversed domain>[:<name>] of A-Z a-z 0-9 . _ : / @ + = ~ % -",
     ),
     # dev_valid_name() of the kernel, less what a command could misread
     "interface": _grammar(r"(?!\.{1,2}\Z)[A-Za-z0-9_.][A-Za-z0-9_.@-]{0,14}", 15, "an interface's name"),

@@ -91,8 +91,10 @@ def _of_tarball(place: str, sha256: str, cache: pathlib.Path, download: Download
     def unpack(folder: pathlib.Path) -> None:
         if remote:
             _cache.ensure(archive.parent, fetch, lambda: None)
-        command = ["tar", "--extract", "--no-same-owner", "--strip-components=1", f"--directory={folder}"]
-        result = subprocess.run([*command, f"--file={archive}"], capture_output=True, text=True)
+        # A name with a colon is a file of another machine to tar.
+        command = ["tar", "--extract", "--force-local", "--no-same-owner", "--strip-components=1"]
+        command += [f"--directory={folder}", f"--file={archive}"]
+        result = subprocess.run(command, capture_output=True, text=True)
         if result.returncode != 0:
             raise BuildError(f"{_kernel_git.shown(place)} cannot be unpacked: {result.stderr.strip()}")
 

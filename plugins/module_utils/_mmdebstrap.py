@@ -86,7 +86,8 @@ def transport_options(dump: str) -> list[str]:
 
 
 def sources(mirror: str) -> str:
-    """The one-line sources of the suite and its backports."""
+    """The one-line sources of the suite and its backports. Raises MmdebstrapError for a mirror that is no URI."""
+    _as_it_is_called("URI", mirror, "mirror")
     line = "deb [signed-by={0}] {1} {2} main"
     return "\n".join(line.format(KEYRING, mirror, suite) for suite in (SUITE, BACKPORTS)) + "\n"
 
@@ -160,9 +161,13 @@ def _command(
 def _wanted(package: str) -> str:
     """A package of --include, NAME or NAME=VERSION: mmdebstrap splits it at blanks and gives the words to apt-get."""
     name, equals, version = package.partition("=")
+    _as_it_is_called("package", name, "package")
+    return f"{name}={_as_it_is_called('version', version, f'version of {name}')}" if equals else name
+
+
+def _as_it_is_called(kind: str, value: str, field: str) -> str:
     try:
-        _grammar.checked("package", name, "package")
-        return f"{name}={_grammar.checked('version', version, f'version of {name}')}" if equals else name
+        return _grammar.checked(kind, value, field)
     except _grammar.Refused as error:
         raise MmdebstrapError(str(error)) from None
 

@@ -70,6 +70,7 @@ import zlib
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _unit
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused, checked
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import replace_file
 
 
@@ -85,6 +86,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     unit, text, running, files = (module.params[name] for name in ("unit", "unit_content", "running", "files"))
+    try:
+        checked("file name", unit, "unit")
+    except Refused as error:
+        module.fail_json(msg=str(error))
     program = zlib.decompress(base64.b64decode(module.params["program"]))
     path, wanted, found = _unit.PROGRAM, _unit.digest_of(program), _unit.digest()
     # Another program is another unit: what runs the old one is started anew, whichever call brought the new one.

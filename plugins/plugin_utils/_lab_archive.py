@@ -84,7 +84,7 @@ def packages_index(mirror: str, suite: str) -> str:
 
 def download(uri: str, path: str) -> None:
     """Fetch a file by apt's own downloader, which knows this machine's proxies and methods. Raises OSError."""
-    command = ["/usr/lib/apt/apt-helper", "-o", "Acquire::Retries=1", "download-file", uri, path]
+    command = ["/usr/lib/apt/apt-helper", "-o", "Acquire::Retries=1", "download-file", "--", uri, path]
     result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if result.returncode != 0:
         reason = [line for line in result.stderr.splitlines() if line.startswith("E:")]

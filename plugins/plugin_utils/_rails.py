@@ -210,8 +210,12 @@ def addresses(variables: Mapping[str, Any], machine: str) -> Found:
 
 def _interfaces(variables: Mapping[str, Any], machine: str) -> list[str]:
     names = (variables.get("ansible_facts") or {}).get("interfaces", [])
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list):
         raise BadFabric(f"ansible_facts.interfaces of {machine} is {shown(names)}, which is no list of names")
+    for name in names:
+        # Of a label such as eth0:1 the part that is a name.
+        if not isinstance(name, str) or not matches("interface", name.partition(":")[0]):
+            raise BadFabric(f"ansible_facts.interfaces of {machine} has {shown(name)}, which is no interface's name")
     return sorted(names)
 
 
@@ -221,16 +225,16 @@ def _fact(interface: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
     return fact if isinstance(fact, Mapping) else {}
 
 
-def _told(kind: str, value: Any, interface: str, machine: str) -> str:
-    """What a machine tells of an interface, which is of that kind."""
+def _told(kind: str, name: str, value: Any, interface: str, machine: str) -> str:
+    """What a machine tells of an interface under a name, which is of that kind."""
     try:
-        return checked(kind, value, f"{kind} in ansible_facts[{shown(interface)}] of {machine}")
+        return checked(kind, value, f"{name} in ansible_facts[{shown(interface)}] of {machine}")
     except Refused as error:
         raise BadFabric(str(error)) from None
 
 
 def _device(interface: str, fact: Mapping[str, Any], machine: str) -> str:
-    return _told("interface", fact.get("device", interface), interface, machine)
+    return _told("interface", "device", fact.get("device", interface), interface, machine)
 
 
 def _of_interface(interface: str, fact: Mapping[str, Any], machine: str) -> Iterable[tuple[str, netaddr.IPNetwork]]:
@@ -241,8 +245,10 @@ def _of_interface(interface: str, fact: Mapping[str, Any], machine: str) -> Iter
         if not isinstance(entry, Mapping):
             raise BadFabric(f"an address in ansible_facts[{shown(interface)}] of {machine} is {shown(entry)}")
         if entry.get("address"):
-            address = _told("address", entry["address"], interface, machine)
-            length = _told("netmask", str(entry.get("prefix") or entry.get("netmask") or 32), interface, machine)
+            address = _told("address", "address", entry["address"], interface, machine)
+            length = _told(
+                "netmask", "prefix", str(entry.get("prefix") or entry.get("netmask") or 32), interface, machine
+            )
             try:
                 network = netaddr.IPNetwork(f"{address}/{length}")
             except (netaddr.AddrFormatError, ValueError):
@@ -253,4 +259,4 @@ def _of_interface(interface: str, fact: Mapping[str, Any], machine: str) -> Iter
 
 
 def _mtu(variables: Mapping[str, Any], interface: str, machine: str) -> int:
-    return int(_told("number", str(_fact(interface, variables).get("mtu") or 0), interface, machine))
+    return int(_told("number", "mtu", str(_fact(interface, variables).get("mtu") or 0), interface, machine))

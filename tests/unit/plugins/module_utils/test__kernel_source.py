@@ -73,6 +73,8 @@ def test_a_folder_without_a_kernel_is_refused(tmp_path: pathlib.Path) -> None:
 
 
 def test_an_archive_is_unpacked_without_its_folder(tmp_path: pathlib.Path, archive: pathlib.Path) -> None:
+    # A colon is no name of a machine before it.
+    archive = archive.rename(archive.with_name("v7:1.tar"))
     sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
     found = find(tmp_path, tarball=str(archive), sha256=sha256.upper())
     (tmp_path / "out").mkdir()

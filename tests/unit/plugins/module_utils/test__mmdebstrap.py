@@ -136,3 +136,11 @@ def test_what_is_no_package_and_version_does_not_reach_apt(
     with pytest.raises(_mmdebstrap.MmdebstrapError, match=r"which is no (package|version)"):
         _mmdebstrap.bootstrap(str(tmp_path / "out"), "http://mirror.example/debian", ["make", package])
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "mirror", ["-oDir::Etc=x", "http://a.example/debian trixie main\ndeb http://b.example", "/srv/debian"]
+)
+def test_a_mirror_that_is_no_uri_is_no_line_of_sources(mirror: str) -> None:
+    with pytest.raises(_mmdebstrap.MmdebstrapError, match=r"mirror is .*, which is no URI"):
+        _mmdebstrap.sources(mirror)

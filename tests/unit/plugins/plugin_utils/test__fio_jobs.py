@@ -6,6 +6,7 @@ from __future__ import annotations
 import configparser
 
 import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fio_jobs import Unsafe, fio_jobs
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import namespace_identifiers
 
@@ -84,3 +85,9 @@ def test_what_is_not_there_to_be_read_is_left_out() -> None:
 
 def test_a_namespace_in_use_is_read() -> None:
     assert "rw=read" in fio_jobs([described(1)], PLANNED, has(1, users=["mounted on /srv"]))
+
+
+@pytest.mark.parametrize("name", ["nvme0n1\nexec_prerun=id", "../vda", "nvme0n1 -x", "vda"])
+def test_a_device_that_is_none_of_nvme_s_is_no_line_of_a_job(name: str) -> None:
+    with pytest.raises(Refused, match="name in namespaces in subsystems in nvme_info, entry 0, entry 0"):
+        fio_jobs([described(1)], PLANNED, has(1, name=name))

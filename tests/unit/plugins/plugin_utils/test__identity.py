@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 import pytest
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _identity as identity
 
 OWN = "nqn.2014-08.org.nvmexpress:uuid:0b2c1e9e-3a2f-4a5c-9f4e-0d8a6a1b2c3d"
@@ -45,3 +46,9 @@ def test_an_unknown_machine_is_refused_with_the_remedy(name: str, words: str) ->
 
 def test_serial_is_as_long_as_nvme_allows() -> None:
     assert len(identity.derived_serial("nqn.2026-11.org.example:vol0")) == 20
+
+
+@pytest.mark.parametrize("nqn", ["nqn.2026-11.org.example:a -o", "nqn.2026-11.org.example:a\n", "host1", "nqn.$(id)"])
+def test_what_a_machine_tells_for_its_hostnqn_has_to_be_one(nqn: str) -> None:
+    with pytest.raises(Refused, match=r"ansible_facts\.hostnqn \(/etc/nvme/hostnqn\) of liar is "):
+        identity.hostnqn("liar", {"liar": {"ansible_facts": {"hostnqn": nqn}}})

@@ -185,3 +185,26 @@ def test_up_to_the_kernel_s_limit(count: int) -> None:
     assert list(parse_networks(rails(*(f"10.0.{index}.0/24" for index in range(count))))) == [
         f"rail{index}" for index in range(count)
     ]
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("interfaces", 1), "eth1;id", "ansible_facts.interfaces of m has 'eth1;id'"),
+        (("eth1", "device"), "../eth1", r"device in ansible_facts\['eth1'\] of m is '../eth1'"),
+        (("eth1", "ipv4", "address"), "198.51.100.5 -o", r"address in ansible_facts\['eth1'\] of m"),
+        (("eth1", "ipv4", "address"), "::::", r"ansible_facts\['eth1'\] of m has ::::/25, which is no address"),
+        (("eth1", "ipv4", "prefix"), "25\n", r"prefix in ansible_facts\['eth1'\] of m"),
+        (("eth1", "ipv4"), "198.51.100.5", r"an address in ansible_facts\['eth1'\] of m"),
+        (("eth1", "mtu"), "1500;id", r"mtu in ansible_facts\['eth1'\] of m"),
+        (("interfaces",), "eth1", "ansible_facts.interfaces of m is 'eth1'"),
+    ],
+)
+def test_a_fact_that_is_not_what_it_is_called_is_named_with_its_machine(place: Any, value: str, words: str) -> None:
+    found = machine(*BOTH)
+    inner: Any = found["ansible_facts"]
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = value
+    with pytest.raises(BadFabric, match=words):
+        machine_rails(NETWORKS, {"m": found}, "m")
