@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import subprocess
 import sys
+import time
 from typing import Iterator
 
 _LOCK = "ansible_collections.nvmeof.mptcp.plugins.module_utils._lock"
@@ -24,6 +27,21 @@ def another_holds(folder: str, *parts: str) -> Iterator[subprocess.Popen]:
     """Another run holds parts; it fails at once when they are not free."""
     with _running(_OURS + _HOLD, folder, *parts) as process:
         yield process
+
+
+def until_somebody_waits(folder: str, part: str) -> None:
+    """Return when another one stands in the line for a part, which somebody has."""
+    deadline = time.monotonic() + 20.0
+    while time.monotonic() < deadline:
+        handle = os.open(os.path.join(folder, f"{part}.next"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        finally:
+            os.close(handle)
+        time.sleep(0.01)
+    raise AssertionError(f"nobody waits for {part}")
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import threading
-import time
 from typing import Any, Callable, Iterator
 
 import pytest
@@ -17,7 +16,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_s
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _lock, _operation, _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._patience import Patience
 from emulated_fabrics import CONNECTION, Kernel, description, discovering, entry, run
-from lock_holders import an_earlier_one_runs, another_holds
+from lock_holders import an_earlier_one_runs, another_holds, until_somebody_waits
 
 FIRST, SECOND, THIRD = ({**CONNECTION, "traddr": f"192.0.2.{number}"} for number in (1, 2, 3))
 
@@ -51,20 +50,15 @@ class Another(threading.Thread):
 
     def __init__(self, kernel: Kernel, part: str, work: Callable[[], Any]) -> None:
         super().__init__()
-        self.work, self.error = work, None
-        self._line, self._ask, self._kernel = os.path.join(_lock.FOLDER, f"{part}.next"), kernel.connect, kernel
+        self.work = work
+        self._part, self._ask, self._kernel = part, kernel.connect, kernel
         kernel.connect = self.first
 
     def first(self, options: str) -> str:
         self._kernel.connect = self._ask
         self.start()
-        while self._nobody_waits():
-            time.sleep(0.01)
+        until_somebody_waits(_lock.FOLDER, self._part)
         return self._ask(options)
-
-    def _nobody_waits(self) -> bool:
-        with _lock._flock(self._line, _lock.fcntl.LOCK_EX, 0.0) as free:
-            return free
 
     def run(self) -> None:
         self.work()

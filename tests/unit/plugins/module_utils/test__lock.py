@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 from pathlib import Path
 
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _lock
-from lock_holders import an_earlier_one_runs, another_holds
+from lock_holders import an_earlier_one_runs, another_holds, until_somebody_waits
 
 
 @pytest.fixture(autouse=True)
@@ -38,9 +37,9 @@ def test_two_parts_are_taken_in_one_order_alone(first: str, second: str) -> None
         with _lock.lock(first), _lock.lock(second, timeout=0):
             pass
         return
-    with pytest.raises(_lock.WrongOrder, match=f"{first} then {second}"), _lock.lock(first, second):
+    with pytest.raises(_lock.WrongOrder, match=f"{first} then {second}"), _lock.lock(first, second, timeout=0):
         pytest.fail("taken")
-    with _lock.lock(first), pytest.raises(_lock.WrongOrder), _lock.lock(second):
+    with _lock.lock(first), pytest.raises(_lock.WrongOrder), _lock.lock(second, timeout=0):
         pytest.fail("taken")
     # Refused or not, nothing is left of it.
     with _lock.lock(*order, timeout=0):
@@ -96,11 +95,6 @@ def test_a_program_of_an_earlier_release_waits_for_every_part(part: str, folder:
         pass
 
 
-def line_is_empty(folder: str) -> bool:
-    with _lock._flock(f"{folder}/host.next", _lock.fcntl.LOCK_EX, 0.0) as free:
-        return free
-
-
 def test_who_takes_a_part_again_and_again_comes_after_who_waits(folder: str) -> None:
     """Without the line a waiter, who looks ten times a second, hardly ever finds it free."""
     order: list[str] = []
@@ -117,8 +111,7 @@ def test_who_takes_a_part_again_and_again_comes_after_who_waits(folder: str) -> 
         waiter.start()
         waits.wait()
         # It stands in the line once nobody else can.
-        while line_is_empty(folder):
-            time.sleep(0.01)
+        until_somebody_waits(folder, "host")
     for _ in range(3):
         with _lock.lock("host"):
             order.append("again")
