@@ -64,8 +64,9 @@ def _wrong(option: dict[str, Any], key: str) -> Iterator[tuple[str, Any]]:
     }
     found = {".no_such_option": {**right, "no_such_option": "soon"}}
     for name in filter(SECRET.search, right):
-        # Under the name that the other end has for it, and where one of another type belongs.
-        rest = {other: value for other, value in right.items() if other != name}
+        # Under the name that the other end has for it, and as a list; alone, for Ansible hides one that it knows
+        # wherever it comes again.
+        rest = {other: value for other, value in right.items() if not SECRET.search(other)}
         found[f".{alias(name)}"] = {**rest, alias(name): key, "no_such_option": "soon"}
         found[f".{name}"] = {**rest, name: [key], "no_such_option": "soon"}
     for where, value in found.items():

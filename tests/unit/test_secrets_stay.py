@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible.module_utils import basic
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import generate
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import alias, generate
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "molecule/shared"))
@@ -56,6 +56,40 @@ def inventory(tmp_path: Path) -> Path:
     return tmp_path / "hosts.yml"
 
 
+def ran(play: list, inventory: Path, *how: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """A playbook's run with all that it can print, and the texts that it left in its files."""
+    tmp_path = inventory.parent
+    (tmp_path / "play.yml").write_text(json.dumps(play))
+    settings = {
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_LOG_PATH": str(tmp_path / "left/log"),
+        "ANSIBLE_LOCAL_TEMP": str(tmp_path / "left/local"),
+        "ANSIBLE_REMOTE_TMP": str(tmp_path / "left/remote"),
+        "ANSIBLE_CACHE_PLUGIN": "ansible.builtin.jsonfile",
+        "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(tmp_path / "left/facts"),
+    }
+    (tmp_path / "left").mkdir()
+    run = subprocess.run(
+        [
+            Path(sys.executable).with_name("ansible-playbook"),
+            "-vvv",
+            *how,
+            "--diff",
+            "-i",
+            inventory,
+            tmp_path / "play.yml",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, **settings},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    left = [path.read_text(errors="replace") for path in (tmp_path / "left").rglob("*") if path.is_file()]
+    return run, left
+
+
 NQN = "nqn.2026-11.org.example"
 
 
@@ -82,29 +116,9 @@ def wrong_arguments(role: str) -> Iterator[dict]:
 @pytest.mark.parametrize("role", roles())
 def test_a_wrong_argument_of_a_role_tells_no_key(role: str, inventory: Path) -> None:
     """All of a role in one playbook, and what it printed, logged, cached and left in temporary files."""
-    tmp_path = inventory.parent
     tasks = list(wrong_arguments(role))
     play = [{"hosts": "host1", "gather_facts": False, "tasks": tasks}]
-    (tmp_path / "play.yml").write_text(json.dumps(play))
-    settings = {
-        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
-        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-        "ANSIBLE_LOG_PATH": str(tmp_path / "left/log"),
-        "ANSIBLE_LOCAL_TEMP": str(tmp_path / "left/local"),
-        "ANSIBLE_REMOTE_TMP": str(tmp_path / "left/remote"),
-        "ANSIBLE_CACHE_PLUGIN": "ansible.builtin.jsonfile",
-        "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(tmp_path / "left/facts"),
-    }
-    (tmp_path / "left").mkdir()
-    run = subprocess.run(
-        ["ansible-playbook", "-vvv", "--check", "--diff", "-i", inventory, tmp_path / "play.yml"],
-        cwd=tmp_path,
-        env={**os.environ, **settings},
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    left = [path.read_text(errors="replace") for path in (tmp_path / "left").rglob("*") if path.is_file()]
+    run, left = ran(play, inventory, "--check")
     assert leaks(run.stdout, run.stderr, *left) == []
     assert "ACCEPTED" not in run.stdout
     assert f"rescued={len(tasks)} " in run.stdout, run.stdout[-3000:] + run.stderr[-3000:]
@@ -133,10 +147,13 @@ def test_a_wrong_argument_of_a_module_tells_no_key(name: str, monkeypatch, capsy
     keys = {option: HOST for option in options if SECRET.search(option)}
     refused = []
     wrong = [*mistakes(options, TARGET), ("no_such_option", {"no_such_option": "soon"})]
-    wrong += [(f"malformed {option}", {option: f"marker-of-a-bmc {HOST}"}) for option in keys]
+    wrong += [(f"malformed {option}", {option: f"{PASSWORD} {HOST}"}) for option in keys]
+    # Ansible hides what it knows for a key wherever it comes again.
+    wrong += [(alias(option), {alias(option): TARGET, "no_such_option": "soon"}) for option in keys]
     for where, arguments in wrong:
         required = {one: "x" for one, option in options.items() if option.get("required")}
-        given = {**required, **keys, **arguments, "_ansible_check_mode": True, "_ansible_diff": True}
+        known = {} if "no_such_option" in arguments else keys
+        given = {**required, **known, **arguments, "_ansible_check_mode": True, "_ansible_diff": True}
         monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode())
         monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
         with pytest.raises(SystemExit):
@@ -145,3 +162,25 @@ def test_a_wrong_argument_of_a_module_tells_no_key(name: str, monkeypatch, capsy
         assert (where, leaks(told.out, told.err, *logged)) == (where, [])
         refused.append(json.loads(told.out).get("failed"))
     assert refused == [True] * len(wrong)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (f"ls --{PASSWORD}", "ended with status 2"),
+        (f"no-such-command {PASSWORD}", "ended with status 2"),
+        (f"'{PASSWORD}", "ended with status"),
+    ],
+    ids=["fails", "is not there", "has a quote that does not end"],
+)
+def test_a_command_that_cannot_cycle_the_power_tells_no_password(command: str, words: str, inventory: Path) -> None:
+    tasks = yaml.safe_load((ROOT / "roles/nvme_kernel/tasks/boot.yml").read_text())
+    [cycle] = [one for one in tasks[0]["rescue"] if one["name"] == "Cycle the power"]
+    variables = {"nvme_kernel_power_cycle_command": command, "nvme_kernel_new": {"release": "7.3.4"}}
+    play = [{"hosts": "host1", "gather_facts": False, "vars": variables, "tasks": [cycle]}]
+    # The play itself has the password here, and is no file of the collection.
+    run, left = ran(play, inventory)
+    assert run.returncode != 0
+    assert leaks(run.stdout, run.stderr, *left) == []
+    assert "host1 does not answer since it was rebooted" in " ".join(run.stdout.split())
+    assert words in " ".join(run.stdout.split())
