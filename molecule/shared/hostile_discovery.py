@@ -196,14 +196,18 @@ class Queue:
             self.answer(self.waiting.pop(0), CHANGED)
 
     def give(self, cid: int, data: bytes) -> None:
-        """Data of a command, all at once, and its end."""
+        """Data of a command, all at once, and its end; in one piece, or TCP waits between them."""
         last = 1 << 2
         head = struct.pack("<BBBBIHHII4x", C2H_DATA, last, 24, 24, 24 + len(data), cid, 0, 0, len(data))
-        self.stream.sendall(head + data)
-        self.answer(cid)
+        self.stream.sendall(head + data + response(cid))
 
     def answer(self, cid: int, result: int = 0, status: int = 0) -> None:
-        self.stream.sendall(struct.pack("<BBBBIQHHHH", RESPONSE, 0, 24, 0, 24, result, 0, 0, cid, status << 1 & 0xFFFF))
+        self.stream.sendall(response(cid, result, status))
+
+
+def response(cid: int, result: int = 0, status: int = 0) -> bytes:
+    """The end of a command."""
+    return struct.pack("<BBBBIQHHHH", RESPONSE, 0, 24, 0, 24, result, 0, 0, cid, status << 1 & 0xFFFF)
 
 
 def serve(stream: socket.socket, given: argparse.Namespace, log: bytes, record: Record) -> None:

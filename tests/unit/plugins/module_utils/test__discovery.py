@@ -187,6 +187,9 @@ def test_a_discovery_service_with_a_name_of_its_own_is_the_one_that_was_asked_fo
     [
         ({"discovery": [{"transport": "mptcp", "trsvcid": "4420"}]}, r"^discovery\[0\].*traddr is missing"),
         ({"discovered": {"tls": True}}, "^discovered: tls is True"),
+        ({"discovery_networks": ["target1"]}, "^discovery_networks has 'target1'"),
+        ({"discovery_nqns": ["a,b"]}, "^discovery_nqns has 'a,b'"),
+        ({"discovery_limits": {"seconds": 0}}, "^discovery_limits: seconds must be"),
     ],
 )
 def test_bad_input_is_told_and_nothing_is_lost(kernel: Kernel, changed: dict, what: str) -> None:
