@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from fabric_in_namespaces import UNABLE, Fabric, Machine, Topology, run
 from fabric_programs import FALL_BACK, HOLD, WATCH
+from lock_holders import another_holds
 
 pytestmark = pytest.mark.skipif(bool(UNABLE), reason=UNABLE)
 
@@ -164,6 +165,19 @@ def test_reset_subflows_return(fabric: Fabric, load: Load, unit: Unit, rails: tu
     while unit.journal().count("have their subflow again: its endpoint was added again 1 time(s)") < len(rails):
         time.sleep(0.1)
     assert unit.journal().count("adding its endpoint again") == len(rails), "each once, nothing else"
+
+
+def test_a_rail_heals_while_every_other_part_of_the_machine_is_waited_for(
+    fabric: Fabric, load: Load, unit: Unit
+) -> None:
+    """apt, nvmet and a connect to a peer that says nothing, each for as long as it likes."""
+    tokens = set(load.look()["flows"])
+    with another_holds(str(fabric.folder / "h/locks"), "kernel", "target", "intent", "host"):
+        reset(fabric, 0, 1)
+        load.wait(without(0, 1))
+        print(f"whole again after {load.wait(ALL):.1f} s")
+    assert set(load.look()["flows"]) == tokens
+    assert "has the lock" not in unit.journal()
 
 
 def cut(fabric: Fabric, how: str, rail: int) -> Callable[[], None]:
