@@ -6,11 +6,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _nvme_connect
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_unseen import unseen
+
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def mode(path: Path) -> int:
@@ -102,3 +106,44 @@ def test_no_secret_goes_to_the_kernel_while_it_cannot_be_closed(device: Path, tm
     with pytest.raises(_nvme_connect.ConnectFailed, match="nowhere cannot be closed") as caught:
         _nvme_connect.connect("dhchap_secret=x", str(device), str(tmp_path / "kmsg"), str(tmp_path / "nowhere"))
     assert caught.value.permanent
+
+
+#: In a name space of its own: what nobody reads of a folder of the kernel's, by its path and by a link, and from inside
+#: and through a handle that were there before.
+PROGRAM = """
+import os, sys
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_unseen import unseen
+FOLDER = "/sys/devices/virtual/net/lo"
+os.chdir(FOLDER)
+handle = os.open(FOLDER, os.O_PATH | os.O_DIRECTORY)
+ways = [(FOLDER + "/mtu", None), ("/sys/class/net/lo/mtu", None), ("mtu", None), ("mtu", handle)]
+def look():
+    if os.fork() == 0:
+        os.setgroups([]); os.setgid(65534); os.setuid(65534)
+        for path, at in ways:
+            try:
+                os.close(os.open(path, os.O_RDONLY, dir_fd=at))
+                print("read", end=" ")
+            except PermissionError:
+                print("refused", end=" ")
+        print(flush=True)
+        os._exit(0)
+    os.wait()
+look()
+with unseen(FOLDER):
+    look()
+look()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_folder_of_sysfs_is_closed_to_whoever_was_in_it() -> None:
+    mounted = f"mount -t sysfs sysfs /sys && exec {sys.executable} -c '{PROGRAM}'"
+    ran = subprocess.run(
+        ["unshare", "--net", "--mount", "sh", "-c", mounted],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "collections")},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.stdout.splitlines() == ["read " * 4, "refused " * 4, "read " * 4], ran.stderr
