@@ -77,12 +77,14 @@ options:
     description:
       - A target of the source's C(make), for example V(x86_64_defconfig) or V(tinyconfig), or the text of a
         configuration.
+      - A line of it is C(CONFIG_NAME=) with V(y), V(m), V(n), a number or a text in double quotes, or a comment. A
+        text that make or a shell would act upon, one with C($), C(`), C(;) and the like, is refused.
     type: str
     required: true
   config_fragments:
     description:
       - Lines C(CONFIG_NAME=value) that are added to the base, in order; a later one overrides an earlier one. Each has
-        to have its value afterwards.
+        to have its value afterwards. What may be in a line is said at O(config_base).
     type: list
     elements: dict
     default: []
