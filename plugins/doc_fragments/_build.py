@@ -9,7 +9,9 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   cache_dir:
-    description: Folder on the build host that keeps chroots, sources and packages.
+    description:
+      - Folder on the build host that keeps chroots, sources and packages. It and the folders above it have to belong to
+        root, or to the account that builds, and nobody else may write them; otherwise nothing in it is believed.
     type: path
     default: ~/.cache/nvmeof-mptcp
   mirror:

@@ -19,7 +19,49 @@ import json
 import os
 import pathlib
 import shutil
+import stat
 import typing as t
+
+
+class Untrusted(OSError):
+    """A folder that others can fill; the text names it and says what to do."""
+
+
+def check_owner(cache: pathlib.Path) -> None:
+    """Raises Untrusted unless nobody but root and this account decides what is in the cache, and by which path."""
+    ours = {0, os.geteuid()}
+    given, real = pathlib.Path(os.path.abspath(cache)), cache.resolve()
+    inner = real.iterdir() if real.is_dir() else ()
+    for path in (given, *given.parents, real, *real.parents, *inner):
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            continue
+        # Of a sticky folder, such as /tmp, only the owner can take something away.
+        others = found.st_mode & (0o002 if found.st_gid in ours else 0o022)
+        open_to_all = others and not (found.st_mode & stat.S_ISVTX and path not in (given, real))
+        if found.st_uid not in ours or (open_to_all and not stat.S_ISLNK(found.st_mode)):
+            raise Untrusted(
+                f"{path} is owned by uid {found.st_uid} with mode {stat.S_IMODE(found.st_mode):04o}, so others than "
+                f"root decide what is installed from the cache {cache}: name a folder that is root's from the top "
+                "down, or remove what is there and make it root's, mode 0700"
+            )
+
+
+def file_hash(path: pathlib.Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_hash(path: pathlib.Path, sha256: str) -> None:
+    """Raises Untrusted unless a file is the one whose hash was recorded when it was made or asked for."""
+    found = file_hash(path)
+    if found != sha256:
+        raise Untrusted(f"{path} has sha256 {found}, not {sha256} as the one that was made: remove it, and run again")
 
 
 def content_hash(data: t.Any) -> str:

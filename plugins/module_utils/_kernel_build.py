@@ -35,7 +35,9 @@ ENVIRONMENT = {
     "PATH": "/usr/lib/ccache:/usr/sbin:/usr/bin:/sbin:/bin",
     "CCACHE_DIR": "/var/cache/ccache",
     "CCACHE_MAXSIZE": "10G",
-    "HOME": "/root",
+    # It is given a folder below this one, and nothing else.
+    "HOME": "/build/kernel",
+    "TMPDIR": "/build/kernel",
     # The same input gives the same kernel, whoever builds it and when.
     "KBUILD_BUILD_USER": "nvmeof-mptcp",
     "KBUILD_BUILD_HOST": "build",
@@ -67,6 +69,10 @@ def ensure_chroot(cache: pathlib.Path, mirror: str, say: Say) -> pathlib.Path:
         (folder / "root/var/cache/ccache").mkdir()
 
     _cache.ensure(entry, build, lambda: say("waiting for another process that makes the build chroot"))
+    ccache = entry / "root/var/cache/ccache"
+    # A chroot of an older release has it for root.
+    if ccache.stat().st_uid != _chroot.BUILDER:
+        _chroot.give(ccache)
     return entry / "root"
 
 
@@ -102,6 +108,7 @@ def build(
             source.mkdir()
             _note(log, "unpacking the source")
             unpack(source)
+            _chroot.give(work)
             for patch in patches:
                 _note(log, f"applying {patch.name}")
                 _apply(chroot, source, patch)
@@ -140,8 +147,8 @@ def _record(source: pathlib.Path, provenance: str) -> None:
         file = source / "drivers/nvme" / name
         if not file.is_file():
             raise BuildError(f"the source has no drivers/nvme/{name}: is it a Linux kernel's?")
-        with open(file, "a", encoding="utf-8") as stream:
-            stream.write(f'MODULE_INFO(nvmeof_mptcp, "{provenance}");\n')
+        with _chroot.opened(source.parent, file, "ab") as stream:
+            stream.write(f'MODULE_INFO(nvmeof_mptcp, "{provenance}");\n'.encode())
 
 
 def _make_all(

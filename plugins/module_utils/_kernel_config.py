@@ -16,7 +16,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _grammar
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _chroot, _grammar
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._chroot import BuildError
 
 # A target of the source's own make: defconfig, x86_64_defconfig, tinyconfig.
@@ -87,12 +87,13 @@ def configure(source: pathlib.Path, base: str, fragments: t.Sequence[Text], make
     if TARGET.fullmatch(base):
         make(base)
     else:
-        config.write_text(_without_missing_keys(base, source), encoding="utf-8")
+        with _chroot.opened(source.parent, config, "wb") as stream:
+            stream.write(_without_missing_keys(base, source).encode())
     # Of several lines for a symbol Kconfig takes the last.
-    with open(config, "a", encoding="utf-8") as stream:
-        stream.writelines(f"{fragment.text}\n" for fragment in fragments)
+    with _chroot.opened(source.parent, config, "ab") as stream:
+        stream.writelines(f"{fragment.text}\n".encode() for fragment in fragments)
     make("olddefconfig")
-    require(fragments, parse(config.read_text(encoding="utf-8")))
+    require(fragments, parse(_chroot.read(source.parent, config).decode()))
 
 
 def require(fragments: t.Sequence[Text], got: t.Mapping[str, str]) -> None:

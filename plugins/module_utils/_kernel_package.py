@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -76,8 +77,16 @@ class Kernel:
         if not record.exists():
             return None
         found: dict[str, t.Any] = json.loads(record.read_text(encoding="utf-8"))
-        file = found.pop("file")
-        package = {"name": found.pop("package"), "version": found.pop("version"), "path": str(self.folder / file)}
+        path = self.folder / found.pop("file")
+        # A kernel of an older release has no hash recorded, and is hours of work.
+        sha256 = found.pop("sha256", None) or _cache.file_hash(path)
+        _cache.check_hash(path, sha256)
+        package = {
+            "name": found.pop("package"),
+            "version": found.pop("version"),
+            "path": str(path),
+            "sha256": sha256,
+        }
         return {"release": found["kernel_release"], "packages": [package], "record": found}
 
 
@@ -136,8 +145,9 @@ def _take(chroot: pathlib.Path, work: pathlib.Path, kernel: Kernel, folder: path
     """Put the record into the kernel's package, and keep both."""
     [built] = [path for path in work.glob("linux-image-*.deb") if "-dbg_" not in path.name]
     name, version, _ = built.name.split("_")
+    _grammar.checked("version", version, f"the version of {name}")
     release = _grammar.checked("kernel release", name[len("linux-image-") :], f"the release of {built.name}")
-    config = (work / "linux/.config").read_bytes()
+    config = _chroot.read(work, work / "linux/.config")
     compiler = re.search(rb'^CONFIG_CC_VERSION_TEXT="(.*)"$', config, re.MULTILINE)
     record = {
         "kernel_release": release,
@@ -152,12 +162,14 @@ def _take(chroot: pathlib.Path, work: pathlib.Path, kernel: Kernel, folder: path
     _chroot.run(chroot, "dpkg-deb", "--raw-extract", _chroot.inside(chroot, built), _chroot.inside(chroot, root))
     base = config.decode() if _kernel_config.TARGET.fullmatch(kernel.base) else kernel.base
     for pattern, text in {RECORD: json.dumps(record, indent=2) + "\n", BASE: base}.items():
-        _add(root, pattern.format(release), text)
+        _add(work, root, pattern.format(release), text)
     packed = ["dpkg-deb", "--root-owner-group", "--build", _chroot.inside(chroot, root), _chroot.inside(chroot, built)]
     _chroot.run(chroot, *packed, environment=_kernel_build.ENVIRONMENT)
-    shutil.copyfile(built, folder / built.name)
+    with _chroot.opened(work, built, "rb") as stream, open(folder / built.name, "xb") as copy:
+        shutil.copyfileobj(stream, copy)
     (folder / "config").write_bytes(config)
     kept = {**record, "package": name, "version": version, "file": built.name}
+    kept["sha256"] = _cache.file_hash(folder / built.name)
     (folder / "build.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
 
@@ -166,16 +178,17 @@ def _build_id(chroot: pathlib.Path, work: pathlib.Path) -> str:
     notes = work / "notes"
     files = [_chroot.inside(chroot, path) for path in (work / "linux/vmlinux", notes)]
     _chroot.run(chroot, "objcopy", "--output-target=binary", "--only-section=.notes", *files)
-    return _module_files.build_id(notes.read_bytes())
+    return _module_files.build_id(_chroot.read(work, notes))
 
 
-def _add(root: pathlib.Path, name: str, text: str) -> None:
+def _add(work: pathlib.Path, root: pathlib.Path, name: str, text: str) -> None:
     """Add a file to an unpacked package."""
-    (root / name).write_text(text, encoding="utf-8")
-    (root / name).chmod(0o644)
-    with open(root / "DEBIAN/md5sums", "a", encoding="utf-8") as sums:
+    with _chroot.opened(work, root / name, "wb") as stream:
+        stream.write(text.encode())
+        os.fchmod(stream.fileno(), 0o644)
+    with _chroot.opened(work, root / "DEBIAN/md5sums", "ab") as sums:
         # dpkg's own kind of checksum, against damage alone.
-        sums.write(f"{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}  {name}\n")
+        sums.write(f"{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}  {name}\n".encode())
 
 
 def _sha256(text: str) -> str:

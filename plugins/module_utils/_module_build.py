@@ -72,14 +72,16 @@ def build_modules(chroot: pathlib.Path, release: Release, patch: str, provenance
         shutil.rmtree(folder)
     folder.parent.mkdir(exist_ok=True)
     shutil.copytree(chroot / "usr/src" / release.source, folder, symlinks=True)
+    _chroot.give(folder)
     try:
         _chroot.apply(chroot, folder, patch)
     except BuildError as error:
         raise BuildError(f"the patch does not apply to the source of Linux {release.name}: {error}") from None
+    for source, modules in FOLDERS.items():
+        _make(chroot, folder / source, release, modules)
     output = folder / "modules"
     output.mkdir()
     for source, modules in FOLDERS.items():
-        _make(chroot, folder / source, release, modules)
         for module in modules:
             _finish(chroot, folder / source / (module + ".ko"), output, provenance)
     return output
@@ -105,7 +107,8 @@ def _finish(chroot: pathlib.Path, module: pathlib.Path, output: pathlib.Path, pr
     information = module.with_suffix(".modinfo")
     section = ".modinfo=/" + str(information.relative_to(chroot))
     _chroot.run(chroot, "objcopy", "--strip-debug", "--dump-section", section, inside)
-    with open(information, "ab") as stream:
+    with _chroot.opened(chroot, information, "ab") as stream:
         stream.write(f"{PROVENANCE_FIELD}={provenance}".encode() + b"\0")
     _chroot.run(chroot, "objcopy", "--update-section", section, inside)
-    shutil.copyfile(module, output / module.name)
+    with _chroot.opened(chroot, module, "rb") as stream, open(output / module.name, "xb") as copy:
+        shutil.copyfileobj(stream, copy)

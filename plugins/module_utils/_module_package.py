@@ -93,6 +93,15 @@ class Package:
         return self.folder / f"{self.name}_{self.version}_{self.release.architecture}.deb"
 
 
+def recorded_hash(package: Package) -> str:
+    """The SHA-256 of the package as it was built, empty before that; OSError for a file that is another one."""
+    if not package.path.exists():
+        return ""
+    sha256 = (package.folder / "sha256").read_text(encoding="ascii")
+    _cache.check_hash(package.path, sha256)
+    return sha256
+
+
 def describe(cache: pathlib.Path, release: Release, kernel_version: str, patch: str) -> Package:
     """The package for a kernel release and a patch; whether its path exists says whether it has been built."""
     # Modules run from a zip file, so this is not a matter of opening __file__.
@@ -114,7 +123,8 @@ def ensure(package: Package, cache: pathlib.Path, mirror: str, say: t.Callable[[
                 chroot, package.release, package.patch, provenance, package.folder.name
             )
             _pack(chroot, work / "package", modules, package)
-            shutil.copyfile(work / "package.deb", folder / package.path.name)
+            (folder / package.path.name).write_bytes(_chroot.read(chroot, work / "package.deb"))
+            (folder / "sha256").write_text(_cache.file_hash(folder / package.path.name), encoding="ascii")
             shutil.copyfile(work / "package" / _document(package, "build.json"), folder / "build.json")
         finally:
             if work.exists():
@@ -145,6 +155,7 @@ def _pack(chroot: pathlib.Path, root: pathlib.Path, modules: pathlib.Path, packa
         _document(package, "copyright"): _COPYRIGHT.format(**fields),
         _document(package, "build.json"): _made_of(chroot, package),
     }
+    root.mkdir(parents=True)
     for name, text in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

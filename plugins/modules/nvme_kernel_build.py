@@ -129,7 +129,7 @@ localversion:
   type: str
   sample: -mptcp.4f1c9a3e
 packages:
-  description: What a machine installs, each with C(name), C(version) and C(path) on the build host.
+  description: What a machine installs, each with C(name), C(version), C(path) on the build host and C(sha256).
   returned: success
   type: list
   elements: dict
@@ -155,6 +155,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _cache,
     _kernel_git,
     _kernel_package,
     _kernel_source,
@@ -229,6 +230,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     if reason:
         raise BuildError(reason)
     cache = pathlib.Path(given["cache_dir"])
+    _cache.check_owner(cache)
     wanted = {name: value for name, value in given["source"].items() if value}
     source = _kernel_source.find(wanted, cache, download, look_only=module.check_mode)
     patches, fragments = texts(given["patches"]), texts(given["config_fragments"])

@@ -66,6 +66,9 @@ packages:
     path:
       description: Its file on the build host.
       type: str
+    sha256:
+      description: The file's hash in the archive's signed index.
+      type: str
 obstacles:
   description: Why the collection's modules cannot be rebuilt for it; empty when they can.
   returned: success
@@ -98,6 +101,7 @@ def main() -> None:
     name, repository = module.params["package"], module.params["repository"]
     cache = pathlib.Path(module.params["cache_dir"])
     try:
+        _cache.check_owner(cache)
         mirror = module.params["mirror"] or (repository or _mmdebstrap.find_mirror("nvme_kernel_mirror"))
         archive = _kernel_archive.Archive(cache, mirror, repository)
         found = archive.resolve(name, module.debug)
@@ -109,6 +113,8 @@ def main() -> None:
         if changed and not module.check_mode:
             waiting = "waiting for another process that downloads this kernel"
             _cache.ensure(entry, lambda folder: archive.download(packages, folder), lambda: module.debug(waiting))
+        for package in packages if entry.is_dir() else ():
+            _cache.check_hash(entry / package.file, package.sha256)
     except (ArchiveError, Refused, _mmdebstrap.MmdebstrapError, OSError) as error:
         module.fail_json(msg=f"kernel {shown(name)} was not downloaded: {error}")
     version = packages[0].version
@@ -119,7 +125,12 @@ def main() -> None:
         version=version,
         obstacles=_kernel_release.obstacles(release, version, signed_only=False),
         packages=[
-            {"name": package.name, "version": package.version, "path": str(entry / package.file)}
+            {
+                "name": package.name,
+                "version": package.version,
+                "path": str(entry / package.file),
+                "sha256": package.sha256,
+            }
             for package in packages
         ],
         plan=[f"download {len(packages)} packages of kernel {release}, {size >> 20} MiB"] if changed else [],

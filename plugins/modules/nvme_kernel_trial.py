@@ -51,6 +51,10 @@ options:
         description: Its file where it was made; the machine has one of the same name in O(folder).
         type: str
         required: true
+      sha256:
+        description: The file's hash. Another file is not installed.
+        type: str
+        required: true
   folder:
     description: Where the machine has the packages' files. They are removed once they are installed.
     type: path
@@ -79,6 +83,7 @@ EXAMPLES = r"""
       - name: linux-image-7.3.4+deb13-cloud-amd64
         version: 7.3.4-1~bpo13+1
         path: /root/.cache/nvmeof-mptcp/linux-image.deb
+        sha256: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
 """
 
 RETURN = r"""
@@ -99,10 +104,12 @@ loader:
 """
 
 import os
+import pathlib
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _cache,
     _loader,
     _lock,
     _operation,
@@ -137,6 +144,8 @@ def arm(module: AnsibleModule, loader: _loader.Loader | None, ledger: dict[str, 
     missing = {name: file for name, file in files.items() if before[name] != wanted[name]["version"]}
     # In check mode they need not be there yet.
     sources = [source for source in missing.values() if os.path.exists(source) or not module.check_mode]
+    if not module.check_mode:
+        verify(missing, wanted)
     obstacles = find_obstacles(release, running, loader, ledger, sources, complete=len(sources) == len(missing))
     if obstacles or loader is None:
         raise TrialError(f"kernel {release} cannot be tried on this machine: {'; '.join(obstacles)}")
@@ -152,6 +161,12 @@ def arm(module: AnsibleModule, loader: _loader.Loader | None, ledger: dict[str, 
         for file in filter(os.path.exists, files.values()):
             os.unlink(file)
     return lines
+
+
+def verify(files: t.Mapping[str, str], wanted: t.Mapping[str, t.Mapping[str, str]]) -> None:
+    """Raises OSError for a package's file that is not the one that was built or downloaded."""
+    for name, file in files.items():
+        _cache.check_hash(pathlib.Path(file), wanted[name]["sha256"])
 
 
 def find_obstacles(
@@ -203,6 +218,7 @@ def main() -> None:
         "name": {"type": "str", "required": True},
         "version": {"type": "str", "required": True},
         "path": {"type": "str", "required": True},
+        "sha256": {"type": "str", "required": True},
     }
     module = AnsibleModule(
         argument_spec={

@@ -66,6 +66,10 @@ version:
   description: Version of the package.
   returned: success
   type: str
+sha256:
+  description: Hash of the package's file, for the machine that installs it; empty in check mode when it is not built.
+  returned: success
+  type: str
 patch_sha256:
   description: Hash of the patch.
   returned: success
@@ -80,7 +84,7 @@ plan:
 import pathlib
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _kernel_release, _mmdebstrap, _module_package
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _cache, _kernel_release, _mmdebstrap, _module_package
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._chroot import BuildError
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused, checked
 
@@ -108,6 +112,10 @@ def main() -> None:
         return
     cache = pathlib.Path(module.params["cache_dir"])
     package = _module_package.describe(cache, release, version, module.params["patch"])
+    try:
+        _cache.check_owner(cache)
+    except OSError as error:
+        module.fail_json(msg=f"{package.name} was not built: {error}")
     changed = not package.path.exists()
     if changed and not module.check_mode:
         try:
@@ -116,8 +124,13 @@ def main() -> None:
             _module_package.ensure(package, cache, mirror, module.debug)
         except (BuildError, _mmdebstrap.MmdebstrapError, OSError) as error:
             module.fail_json(msg=f"{package.name} was not built: {error}")
+    try:
+        sha256 = _module_package.recorded_hash(package)
+    except OSError as error:
+        module.fail_json(msg=f"{package.name}: {error}")
     module.exit_json(
         changed=changed,
+        sha256=sha256,
         path=str(package.path),
         present=package.path.exists(),
         name=package.name,

@@ -32,6 +32,12 @@ options:
     description: The package's file on the machine. In check mode it need not exist yet.
     type: path
     required: true
+  sha256:
+    description:
+      - Hash of that file, as M(nvmeof.mptcp.nvme_modules_package) returns it. Another file is not installed. In check
+        mode it may be empty, when nothing is built yet.
+    type: str
+    required: true
   load:
     description:
       - Whether to load the modules and to ask the kernel. Otherwise the next boot loads them, be it of another kernel.
@@ -48,12 +54,14 @@ EXAMPLES = r"""
     package: nvme-mptcp-modules-7.2.12+deb13-cloud-amd64
     version: 7.2.12-1~bpo13+1+mptcp.d399046983a1
     src: /var/cache/nvme-mptcp-modules.deb
+    sha256: "{{ built.sha256 }}"
 
 - name: Install the modules of the kernel that boots next
   nvmeof.mptcp.nvme_transport:
     package: nvme-mptcp-modules-7.2.13+deb13-cloud-amd64
     version: 7.2.13-1~bpo13+1+mptcp.d399046983a1
     src: /var/cache/nvme-mptcp-modules.deb
+    sha256: "{{ built.sha256 }}"
     load: false
 """
 
@@ -66,11 +74,13 @@ plan:
 """
 
 import os
+import pathlib
 import typing as t
 from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _cache,
     _lock,
     _module_files,
     _module_swap,
@@ -143,6 +153,8 @@ def bring(module: AnsibleModule) -> dict[str, t.Any]:
         module.fail_json(msg=f"{reason}: disconnect or remove these first, or reboot the machine")
     plan = install + (_module_swap.plan(expected) if load else [])
     if not module.check_mode:
+        if before != version:
+            _cache.check_hash(pathlib.Path(module.params["src"]), module.params["sha256"])
         carry_out(module, install)
         if load:
             # Not while apt works: until here nothing that runs is touched.
@@ -178,6 +190,7 @@ def main() -> None:
             "package": {"type": "str", "required": True},
             "version": {"type": "str", "required": True},
             "src": {"type": "path", "required": True},
+            "sha256": {"type": "str", "required": True},
             "load": {"type": "bool", "default": True},
         },
         supports_check_mode=True,

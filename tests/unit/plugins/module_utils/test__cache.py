@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._cache import content_hash, ensure, locked_folder
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._cache import (
+    Untrusted,
+    check_owner,
+    content_hash,
+    ensure,
+    locked_folder,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -137,3 +143,25 @@ def test_a_folder_that_goes_while_it_is_made_is_made_again(tmp_path: Path, monke
     monkeypatch.setattr(Path, "is_dir", gone_at_the_first_look)
     with locked_folder(folder, lambda: None):
         assert is_dir(folder)
+
+
+@pytest.mark.parametrize("place", ["cache", "cache/modules", "."])
+def test_a_cache_that_others_can_write_is_not_believed(tmp_path: Path, place: str) -> None:
+    (tmp_path / "above/cache/modules").mkdir(parents=True, mode=0o700)
+    cache = tmp_path / "above/cache"
+    check_owner(cache)
+    check_owner(tmp_path / "above/not made yet")
+    (tmp_path / "above" / place).chmod(0o777)
+    with pytest.raises(Untrusted, match=r"with mode 0777, so others than root decide what is installed"):
+        check_owner(cache)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another owner takes root")
+@pytest.mark.parametrize("place", ["cache", "cache/modules", ".", "link"])
+def test_a_cache_of_somebody_else_is_not_believed(tmp_path: Path, place: str) -> None:
+    (tmp_path / "above/cache/modules").mkdir(parents=True, mode=0o700)
+    (tmp_path / "above/link").symlink_to("cache")
+    check_owner(tmp_path / "above/link")
+    os.chown(tmp_path / "above" / place, 65530, 65530, follow_symlinks=False)
+    with pytest.raises(Untrusted, match=r"is owned by uid 65530 "):
+        check_owner(tmp_path / "above/link")

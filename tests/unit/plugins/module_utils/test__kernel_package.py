@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pathlib
 
@@ -89,15 +90,22 @@ def test_a_kernel_in_the_cache_is_not_built_again(tmp_path: pathlib.Path) -> Non
     assert kernel.built() is None
     kernel.folder.mkdir(parents=True)
     record = {"kernel_release": "7.2-x", "input": "1"}
-    kept = {**record, "package": "linux-image-7.2-x", "version": "7.2-1", "file": "x.deb"}
+    (kernel.folder / "x.deb").write_text("a package")
+    sha256 = hashlib.sha256(b"a package").hexdigest()
+    kept = {**record, "package": "linux-image-7.2-x", "version": "7.2-1", "file": "x.deb", "sha256": sha256}
     (kernel.folder / "build.json").write_text(json.dumps(kept))
     # Building would ask this mirror, which does not exist, and unpack the source.
     assert not _kernel_package.ensure(kernel, tmp_path, "http://mirror.invalid/debian", lambda line: None)
     assert kernel.built() == {
         "release": "7.2-x",
-        "packages": [{"name": "linux-image-7.2-x", "version": "7.2-1", "path": str(kernel.folder / "x.deb")}],
+        "packages": [
+            {"name": "linux-image-7.2-x", "version": "7.2-1", "path": str(kernel.folder / "x.deb"), "sha256": sha256}
+        ],
         "record": record,
     }
+    (kernel.folder / "x.deb").write_text("another package")
+    with pytest.raises(OSError, match=rf"x.deb has sha256 [0-9a-f]{{64}}, not {sha256} as the one that was made"):
+        kernel.built()
 
 
 def test_what_modinfo_shows_names_source_patches_and_input(tmp_path: pathlib.Path) -> None:

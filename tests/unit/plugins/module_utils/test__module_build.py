@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pathlib
 import stat
@@ -122,6 +123,14 @@ def test_the_initial_ram_disk_is_made_again_unless_it_was_made_with_the_modules(
 
 def test_a_package_in_the_cache_is_not_built_again(tmp_path: pathlib.Path, release: Release) -> None:
     package = _module_package.describe(tmp_path, release, VERSION, "a patch")
+    assert _module_package.recorded_hash(package) == ""
     package.folder.mkdir(parents=True)
+    package.path.write_text("a package")
+    sha256 = hashlib.sha256(b"a package").hexdigest()
+    (package.folder / "sha256").write_text(sha256)
+    assert _module_package.recorded_hash(package) == sha256
     # Building would ask this mirror, which does not exist.
     assert not _module_package.ensure(package, tmp_path, "http://mirror.invalid/debian", lambda line: None)
+    package.path.write_text("another package")
+    with pytest.raises(OSError, match=f"not {sha256} as the one that was made: remove it"):
+        _module_package.recorded_hash(package)

@@ -8,6 +8,7 @@ from typing import Any, Iterator
 
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
+    _cache,
     _lock,
     _module_swap,
     _operation,
@@ -28,7 +29,15 @@ class Machine:
     """A machine with the distribution's modules loaded, and what is done to it."""
 
     def __init__(self, check_mode: bool = False) -> None:
-        self.params = {"package": PACKAGE, "version": "2", "src": "/var/cache/modules.deb", "load": True}
+        self.params = {
+            "package": PACKAGE,
+            "version": "2",
+            "src": "/var/cache/modules.deb",
+            "sha256": "1" * 64,
+            "load": True,
+        }
+        # Of the file that came here.
+        self.sha256 = "1" * 64
         self.check_mode = check_mode
         self.installed = "1"
         self.done: list[str] = []
@@ -74,11 +83,19 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(nvme_transport, "read_all", made.read_all)
     monkeypatch.setattr(nvme_transport, "prove", lambda module: None)
     monkeypatch.setattr(_operation, "apply", made.perform)
+    monkeypatch.setattr(_cache, "file_hash", lambda path: made.sha256)
     monkeypatch.setattr(_lock, "lock", made.lock)
     monkeypatch.setattr(_packages, "installed_version", lambda package: made.installed)
     monkeypatch.setattr(_packages, "is_automatic", lambda package: package in made.automatic)
     monkeypatch.setattr(_module_swap, "holders", lambda modules, users: {each.name: made.holders for each in modules})
     return made
+
+
+def test_a_file_that_is_not_the_one_that_was_built_is_not_installed(machine: Machine) -> None:
+    machine.sha256 = "2" * 64
+    with pytest.raises(Failed, match=f"modules.deb has sha256 {'2' * 64}, not {'1' * 64} as the one that was made"):
+        nvme_transport.main()
+    assert machine.done == []
 
 
 def test_modules_are_installed_and_swapped(machine: Machine) -> None:
