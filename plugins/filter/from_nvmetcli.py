@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import shown
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import KINDS, Attribute, Kind
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import native
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._entrance import entrance
 
 DOCUMENTATION = r"""
 name: from_nvmetcli
@@ -113,7 +115,7 @@ def _one(saved: Mapping[str, Any], name: str, kind: Kind, where: str) -> dict[st
 
 def _shown(value: Any) -> str:
     """A value that may be of any size, or hold a key."""
-    return f"a value of type {type(value).__name__}" if isinstance(value, (Mapping, list)) else repr(value)[:96]
+    return f"a value of type {type(value).__name__}" if isinstance(value, (Mapping, list)) else shown(value)
 
 
 def _value(row: Attribute, value: Any, where: str) -> Any:
@@ -127,12 +129,12 @@ def _value(row: Attribute, value: Any, where: str) -> Any:
         # How nvmet shows what was never set.
         if str(value).strip() in ("", "(null)", "-1") or set(str(value)) <= set("0-"):
             return None
-        shown = "********" if row.secret else repr(value)
-        raise AnsibleFilterError(f"{where}: {row.file} {shown} {error}") from error
+        told = "********" if row.secret else shown(value)
+        raise AnsibleFilterError(f"{where}: {row.file} {told} {error}") from error
 
 
 class FilterModule:
     """Tells Ansible the filter of this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"from_nvmetcli": from_nvmetcli}
+        return {"from_nvmetcli": entrance(from_nvmetcli)}

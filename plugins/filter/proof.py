@@ -7,10 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._unit import digest_of
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._answers import answer
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._entrance import entrance
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric_checks import service_address
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._networks import BadFabric
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._program import build
@@ -18,18 +17,13 @@ from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._proof import proof, 
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._rails import machine_rails
 
 
-def _told(function: Callable[..., Any]) -> Callable[..., Any]:
-    def told(*arguments: Any) -> Any:
-        try:
-            return function(*arguments)
-        except Refused as error:
-            raise AnsibleFilterError(str(error)) from error
-
-    return told
-
-
 def _read_by(hostvars: Mapping[str, Any], host: str, targets: Iterable[str], variable: str) -> list[str]:
-    """This host and the targets; one that a --limit left out is not looked at."""
+    """This host and the targets; one that a --limit left out is not looked at. Raises BadFabric."""
+    for name in (host, *targets):
+        if not isinstance(hostvars.get(name), Mapping):
+            raise BadFabric(f"{name!r} is not a machine of the inventory; correct it")
+    if variable not in hostvars[host]:
+        raise BadFabric(f"{variable} of {host} is missing: verify.yml reads it first, in a play that --limit left out")
     return [name for name in dict.fromkeys([host, *targets]) if variable in hostvars[name]]
 
 
@@ -70,4 +64,4 @@ class FilterModule:
     """Filters of the collection."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"proof_of_run": _told(of_run), "proof_of_start": _told(of_start)}
+        return {"proof_of_run": entrance(of_run), "proof_of_start": entrance(of_start)}

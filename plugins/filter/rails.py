@@ -7,18 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _mptcp_network, _networks, _rails
-
-
-def _told(function: Callable[..., Any]) -> Callable[..., Any]:
-    def told(*arguments: Any, **options: Any) -> Any:
-        try:
-            return function(*arguments, **options)
-        except _networks.BadFabric as error:
-            raise AnsibleFilterError(str(error)) from error
-
-    return told
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _mptcp_network, _rails
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._entrance import entrance
 
 
 class FilterModule:
@@ -26,6 +16,6 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
-            "machine_rails": _told(_rails.machine_rails),
-            "mptcp_plan": _told(_mptcp_network.mptcp_plan),
+            "machine_rails": entrance(_rails.machine_rails),
+            "mptcp_plan": entrance(_mptcp_network.mptcp_plan),
         }

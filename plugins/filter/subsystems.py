@@ -9,6 +9,7 @@ from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._entrance import entrance
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import (
     UnknownHost,
     derived_serial,
@@ -194,4 +195,4 @@ class FilterModule:
     """Tells Ansible the filter of this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"subsystems": subsystems}
+        return {"subsystems": entrance(subsystems)}

@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from typing import Any, Mapping, NamedTuple
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import HIDDEN
+
 
 class Refused(ValueError):
     """A value that is not what its name says; the text names the field, the value and what it has to look like."""
@@ -90,7 +92,13 @@ def matches(kind: str, value: Any) -> bool:
 
 def shown(value: Any, longest: int = 120) -> str:
     """A foreign value as a message or a journal line may hold it: printable ASCII on one line, and not long."""
-    text = ascii(value)
+    try:
+        text = ascii(value)
+    except (RecursionError, ValueError):
+        # Lists in lists without end, a number of thousands of digits.
+        return f"a value of type {type(value).__name__}"
+    # A key in the wrong place is still a key.
+    text = re.sub(r"DHHC-1:[^'\"\s]*", HIDDEN, text)
     return text if len(text) <= longest else f"{text[:longest]}… ({len(text)} characters)"
 
 

@@ -47,6 +47,8 @@ ANSWERS = {"proof_nvme": _NVME, "proof_after": _MPTCP}
 
 def answer(hostvars: Mapping[str, Any], machine: str, variable: str) -> Mapping[str, Any]:
     """What a machine answered, from a variable of ANSWERS. Raises Refused, naming the machine and the field."""
+    if variable not in hostvars[machine]:
+        raise Refused(f"{variable} of {machine} is missing: verify.yml reads it first, in a play that --limit left out")
     found: Mapping[str, Any] = hostvars[machine][variable]
     look_through(found, ANSWERS[variable], f"{variable} of {machine}")
     return found

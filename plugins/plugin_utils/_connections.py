@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import normalise_address
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_names import is_address
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._answers import PLACES, look_through
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._entrance import variable
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric_checks import service_address
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._host_secrets import secrets
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import hostnqn
@@ -79,7 +80,7 @@ def nvme_discovery_networks(networks: Any, targets: Iterable[str], hostvars: Map
     found = [str(subnet.cidr) for rail in rails for subnet in rail.subnets]
     for target in targets:
         found.append(service_address(hostvars, target))
-        ports = [port for port in hostvars[target].get("nvme_target_ports") or [] if isinstance(port, Mapping)]
+        ports = [port for port in variable(hostvars, target, "nvme_target_ports") or [] if isinstance(port, Mapping)]
         for address in (str(port.get("traddr", "")) for port in ports):
             # A port on every address names none.
             if address not in ("0.0.0.0", "::") and is_address(address):
@@ -137,7 +138,7 @@ def nvme_planned(
 
 def _is_of(controller: Mapping[str, Any], target: str, hostvars: Mapping[str, Any]) -> bool:
     """Whether a controller is one of the target's; a port on every address gives none to go by."""
-    ports = hostvars[target].get("nvme_target_ports") or [_port(service_address(hostvars, target))]
+    ports = variable(hostvars, target, "nvme_target_ports") or [_port(service_address(hostvars, target))]
     addresses = {normalise_address(str(port.get("traddr", ""))) for port in ports}
     return controller["traddr"] in addresses or not addresses.isdisjoint(("0.0.0.0", "::"))
 
@@ -154,7 +155,7 @@ def nvme_referrals(targets: Iterable[str], target: str, hostvars: Mapping[str, A
         }
         for other in targets
         if other != target
-        for port in hostvars[other].get("nvme_target_ports") or [_port(service_address(hostvars, other))]
+        for port in variable(hostvars, other, "nvme_target_ports") or [_port(service_address(hostvars, other))]
         # These two lead nowhere from another machine.
         if port.get("trtype") not in ("loop", "pci")
     ]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import netaddr
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._entrance import variable
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._networks import (
     BadFabric,
     Rail,
@@ -22,7 +23,7 @@ Machines = Mapping[str, Mapping[str, Nic]]
 
 def service_address(hostvars: Mapping[str, Any], target: str) -> str:
     """The address under which a target is reached; raises BadFabric when it has none."""
-    written = hostvars[target].get("fabric_service_address") if target in hostvars else None
+    written = variable(hostvars, target, "fabric_service_address") if target in hostvars else None
     if not written:
         raise BadFabric(
             f"fabric_service_address of target {target} is missing: write an address of its own, outside every rail; "

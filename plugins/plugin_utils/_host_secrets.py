@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import malformed
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._entrance import variable
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import hostnqn
 
 #: Option of a connection → variable of the host.
@@ -21,8 +22,7 @@ class BadSecret(ValueError):
 
 def secrets(host: str, hostvars: Mapping[str, Any]) -> dict[str, str]:
     """The secrets of a host by the option of its connections; empty for a host that authenticates by nothing."""
-    machine = hostvars[host]
-    found = {option: machine.get(variable) for option, variable in VARIABLES.items()}
+    found = {option: variable(hostvars, host, name) for option, name in VARIABLES.items()}
     for option, value in found.items():
         if value and malformed(str(value)):
             raise BadSecret(f"{VARIABLES[option]} of {host} {malformed(str(value))}")

@@ -13,7 +13,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import checked
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import checked, shown
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._entrance import variable
 
 #: uuid5(NAMESPACE_DNS, "nvmeof.mptcp"): what every derived identifier is a name in.
 NAMESPACE = uuid.UUID("8cc8357f-9c4a-5a52-9244-f87bc16f3c38")
@@ -36,15 +37,16 @@ def hostnqn(name: str, hostvars: Mapping[str, Any]) -> str:
     if name.startswith("nqn."):
         return name
     if name not in hostvars:
-        raise UnknownHost(f"{name!r} is neither an NQN (nqn.…) nor a machine of the inventory; write one of the two")
-    machine = hostvars[name]
-    written = machine.get("nvme_host_hostnqn")
+        raise UnknownHost(
+            f"{shown(name)} is neither an NQN (nqn.…) nor a machine of the inventory; write one of the two"
+        )
+    written = variable(hostvars, name, "nvme_host_hostnqn")
     if written:
         return str(written)
-    facts = machine.get("ansible_facts") or {}
+    facts = variable(hostvars, name, "ansible_facts") or {}
     if "hostnqn" not in facts:
         raise UnknownHost(
-            f"the host NQN of {name!r} is not known: set nvme_host_hostnqn for it, or gather its facts first "
+            f"the host NQN of {shown(name)} is not known: set nvme_host_hostnqn for it, or gather its facts first "
             "(gather_subset nvme), also when --limit leaves it out"
         )
     if not facts["hostnqn"]:

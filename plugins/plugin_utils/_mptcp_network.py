@@ -41,6 +41,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import netaddr
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import shown
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric_checks import (
     check_in_common,
     check_machines,
@@ -110,7 +111,7 @@ def mptcp_plan(
 
 def _names(variable: str, names: Any) -> list[str]:
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise BadFabric(f"mptcp_{variable}: {names!r} is not a list of inventory names; write [name, ...], or []")
+        raise BadFabric(f"mptcp_{variable}: {shown(names)} is not a list of inventory names; write [name, ...], or []")
     return list(dict.fromkeys(names))
 
 

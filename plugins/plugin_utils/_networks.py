@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import netaddr
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import shown
 
 #: MPTCP_PM_SUBFLOWS_MAX of Linux 7.2 (net/mptcp/pm_kernel.c) is 64; two per rail are needed, see _mptcp_network.py.
 MAX_RAILS = 32
@@ -61,7 +62,7 @@ def parse_networks(networks: Any) -> dict[str, Rail]:
     for network in networks:
         rail = _rail(network)
         if rail.name in rails:
-            raise BadFabric(f"fabric_networks: two rails are named {rail.name!r}; names must differ")
+            raise BadFabric(f"fabric_networks: two rails are named {shown(rail.name)}; names must differ")
         for other in rails.values():
             _check_overlap(rail, other)
         rails[rail.name] = rail
@@ -115,22 +116,22 @@ def _rail(network: Any) -> Rail:
         or bool(network.get("cidr")) == (bool(network.get("subnets")))
     ):
         raise BadFabric(
-            f"fabric_networks: {network!r} is not a rail; write {{name: rail0, cidr: 198.51.100.0/24}}, or for a "
+            f"fabric_networks: {shown(network)} is not a rail; write {{name: rail0, cidr: 198.51.100.0/24}}, or for a "
             "routed rail {name: rail0, subnets: [{cidr: 198.51.100.0/25, gateway: 198.51.100.1}, ...]}"
         )
     if isinstance(network["name"], (list, dict)) or not str(network["name"]).isprintable():
-        raise BadFabric(f"fabric_networks: name {network['name']!r} is not a word such as rail0")
+        raise BadFabric(f"fabric_networks: name {shown(network['name'])} is not a word such as rail0")
     name = str(network["name"])
     unknown = sorted(set(network) - set(_KEYS))
     if unknown:
-        raise BadFabric(f"fabric_networks: {name} has the unknown key {unknown[0]!r}; keys are {', '.join(_KEYS)}")
+        raise BadFabric(f"fabric_networks: {name} has the unknown key {shown(unknown[0])}; keys are {', '.join(_KEYS)}")
     backup, speed = network.get("backup", False), network.get("speed", 0)
     if not isinstance(backup, bool):
-        raise BadFabric(f"fabric_networks: backup {backup!r} of {name} is neither true nor false")
+        raise BadFabric(f"fabric_networks: backup {shown(backup)} of {name} is neither true nor false")
     # Neither .nan nor .inf of YAML is above 0 and below the last.
     number = isinstance(speed, (int, float)) and not isinstance(speed, bool)
     if not number or ("speed" in network and not 0 < speed < 10**9):
-        raise BadFabric(f"fabric_networks: speed {speed!r} of {name} is not a number of Mbit/s above 0")
+        raise BadFabric(f"fabric_networks: speed {shown(speed)} of {name} is not a number of Mbit/s above 0")
     entries = network.get("subnets") or [{"cidr": network["cidr"]}]
     return Rail(name, _subnets(name, entries), backup, speed)
 
@@ -141,7 +142,7 @@ def _subnets(name: str, entries: Any) -> tuple[Subnet, ...]:
     subnets: list[Subnet] = []
     for entry in entries:
         if not isinstance(entry, Mapping) or "cidr" not in entry or set(entry) - {"cidr", "gateway"}:
-            raise BadFabric(f"fabric_networks: subnets of {name}: {entry!r} needs exactly cidr and gateway")
+            raise BadFabric(f"fabric_networks: subnets of {name}: {shown(entry)} needs exactly cidr and gateway")
         subnet = Subnet(_cidr(name, entry["cidr"]), _gateway(name, entry))
         for other in subnets:
             if other.cidr.version != subnet.cidr.version:
@@ -165,7 +166,7 @@ def _cidr(name: str, value: Any) -> netaddr.IPNetwork:
     try:
         cidr = netaddr.IPNetwork(value)
     except (netaddr.AddrFormatError, ValueError, TypeError):
-        raise BadFabric(f"fabric_networks: cidr {value!r} of {name} is not a network") from None
+        raise BadFabric(f"fabric_networks: cidr {shown(value)} of {name} is not a network") from None
     if cidr.size < 2:
         raise BadFabric(
             f"fabric_networks: cidr {cidr} of {name} is one address, not a network; write its prefix length"
@@ -193,11 +194,11 @@ def _gateway(name: str, entry: Mapping[str, Any]) -> netaddr.IPAddress | None:
 def parse_address(value: Any, where: str) -> netaddr.IPAddress:
     """An address; raises BadFabric naming where it was written."""
     if not isinstance(value, (str, netaddr.IPAddress)):
-        raise BadFabric(f"{where}: {value!r} is not an IP address; write it as text, such as 198.51.100.1")
+        raise BadFabric(f"{where}: {shown(value)} is not an IP address; write it as text, such as 198.51.100.1")
     try:
         return netaddr.IPAddress(value, flags=netaddr.INET_PTON)
     except (netaddr.AddrFormatError, ValueError, TypeError):
-        raise BadFabric(f"{where}: {value!r} is not an IP address") from None
+        raise BadFabric(f"{where}: {shown(value)} is not an IP address") from None
 
 
 def unusable(address: netaddr.IPAddress) -> str:

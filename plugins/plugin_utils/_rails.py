@@ -16,6 +16,8 @@ from typing import Any
 
 import netaddr
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused, checked, matches, shown
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._shape import Shape, Unfit
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._entrance import look_at, variable
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._networks import (
     BadFabric,
     Rail,
@@ -24,6 +26,9 @@ from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._networks import (
     parse_networks,
     shared,
 )
+
+#: What the facts tell of the addresses of an interface.
+_ADDRESSES: Shape = {"ipv4?": (dict, None), "ipv4_secondaries?": ([dict], None), "ipv6?": ([dict], None), ...: object}
 
 Found = list[tuple[str, netaddr.IPNetwork]]
 
@@ -67,8 +72,10 @@ def find_nics(rails: Mapping[str, Rail], hostvars: Mapping[str, Any], name: str)
     more than one.
     """
     if name not in hostvars:
-        raise BadFabric(f"{name!r} is not a machine of the inventory")
+        raise BadFabric(f"{shown(name)} is not a machine of the inventory")
     variables = hostvars[name]
+    for used in ("fabric_rails", "ansible_facts"):
+        variable(hostvars, name, used)
     written = _written_rails(name, rails, variables)
     has = {key: rail for key, rail in rails.items() if written.get(key) != "absent"}
     if not has:
@@ -103,10 +110,10 @@ def find_nics(rails: Mapping[str, Rail], hostvars: Mapping[str, Any], name: str)
 def _written_rails(machine: str, rails: Mapping[str, Rail], variables: Mapping[str, Any]) -> Mapping[str, Any]:
     written = variables.get("fabric_rails") or {}
     if not isinstance(written, Mapping):
-        raise BadFabric(f"fabric_rails of {machine}: {written!r} must be a dictionary of rails")
+        raise BadFabric(f"fabric_rails of {machine}: {shown(written)} must be a dictionary of rails")
     for rail in written:
         if rail not in rails:
-            raise BadFabric(f"fabric_rails of {machine}: {rail!r} is not in fabric_networks ({', '.join(rails)})")
+            raise BadFabric(f"fabric_rails of {machine}: {shown(rail)} is not in fabric_networks ({', '.join(rails)})")
     return written
 
 
@@ -114,12 +121,13 @@ def _written(machine: str, rail: Rail, entry: Any) -> tuple[str, Subnet, netaddr
     if not isinstance(entry, Mapping) or set(entry) != {"interface", "address"}:
         raise BadFabric(
             f"fabric_rails of {machine}: {rail.name} needs exactly interface and address, or the word absent, "
-            f"not {entry!r}"
+            f"not {shown(entry)}"
         )
     interface = entry["interface"]
     if not matches("interface", interface) or interface == "lo":
         raise BadFabric(
-            f"fabric_rails of {machine}: interface {interface!r} of {rail.name} is not the name of a NIC, such as eth1"
+            f"fabric_rails of {machine}: interface {shown(interface)} of {rail.name} is not the name of a NIC, such as "
+            "eth1"
         )
     address = parse_address(entry["address"], f"fabric_rails of {machine}, {rail.name}")
     for subnet in rail.subnets:
@@ -241,9 +249,11 @@ def _of_interface(interface: str, fact: Mapping[str, Any], machine: str) -> Iter
     # Labels such as eth0:1 repeat the addresses that the interface itself lists as secondaries.
     if fact.get("type") == "loopback" or ":" in interface:
         return
+    try:
+        look_at(f"ansible_facts[{shown(interface)}] of {machine}", fact, _ADDRESSES)
+    except Unfit as error:
+        raise BadFabric(str(error)) from None
     for entry in [fact.get("ipv4") or {}, *(fact.get("ipv4_secondaries") or []), *(fact.get("ipv6") or [])]:
-        if not isinstance(entry, Mapping):
-            raise BadFabric(f"an address in ansible_facts[{shown(interface)}] of {machine} is {shown(entry)}")
         if entry.get("address"):
             address = _told("address", "address", entry["address"], interface, machine)
             length = _told(

@@ -66,6 +66,8 @@ def tree(value: Any, rng: random.Random, odd: tuple[Any, ...] = ODD, deepest: in
             container[rng.choice(("x", "", "nqn", "name", "keys", key, 1 if odd is ODD else "1"))] = container[key]
             if what == 7 and rng.randrange(20) == 0:
                 container[key] = deep(deepest + rng.randrange(2))
+                # Nothing here can copy that.
+                break
     return found[0]
 
 

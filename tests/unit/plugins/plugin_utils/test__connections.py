@@ -144,7 +144,8 @@ def test_logs_may_send_a_host_to_the_rails_and_to_the_targets() -> None:
         {"name": "rail1", "subnets": [{"cidr": "203.0.113.0/25", "gateway": "203.0.113.1"},
                                       {"cidr": "203.0.113.128/25", "gateway": "203.0.113.129"}]},
     ]  # fmt: skip
-    ports = [{"traddr": "198.51.100.7"}, {"traddr": "0.0.0.0"}, {"traddr": "192.0.2.2"}, {"trtype": "loop"}]
+    addresses = [{"traddr": "198.51.100.7"}, {"traddr": "0.0.0.0"}, {"traddr": "192.0.2.2"}, {"trtype": "loop"}]
+    ports = [{"portid": number, **one} for number, one in enumerate(addresses, 1)]
     hostvars = {**HOSTVARS, "t2": {**HOSTVARS["t2"], "nvme_target_ports": ports}}
     assert nvme_discovery_networks(rails, ["t1", "t2"], hostvars) == [
         "198.51.100.0/25",

@@ -195,7 +195,7 @@ def test_up_to_the_kernel_s_limit(count: int) -> None:
         (("eth1", "ipv4", "address"), "198.51.100.5 -o", r"address in ansible_facts\['eth1'\] of m"),
         (("eth1", "ipv4", "address"), "::::", r"ansible_facts\['eth1'\] of m has ::::/25, which is no address"),
         (("eth1", "ipv4", "prefix"), "25\n", r"prefix in ansible_facts\['eth1'\] of m"),
-        (("eth1", "ipv4"), "198.51.100.5", r"an address in ansible_facts\['eth1'\] of m"),
+        (("eth1", "ipv4"), "198.51.100.5", r"ansible_facts\['eth1'\] of m"),
         (("eth1", "mtu"), "1500;id", r"mtu in ansible_facts\['eth1'\] of m"),
         (("interfaces",), "eth1", "ansible_facts.interfaces of m is 'eth1'"),
     ],
