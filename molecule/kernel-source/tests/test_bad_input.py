@@ -45,7 +45,7 @@ def test_a_source_that_is_not_what_it_should_be(source: dict[str, str], said: st
             {"config_fragments": [*arguments()["config_fragments"], {"name": "mine", "text": "CONFIG_NO_SUCH=y"}]},
             r"the configuration did not take CONFIG_NO_SUCH: mine wants y, got n\.",
         ),
-        ({"architecture": "aarch64"}, r"a kernel for aarch64 cannot be built"),
+        ({"architecture": "aarch64"}, r"a kernel for 'aarch64' cannot be built"),
     ],
 )
 def test_what_cannot_be_built(changed: dict[str, Any], said: str) -> None:
