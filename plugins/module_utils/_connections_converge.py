@@ -180,8 +180,8 @@ class _Run:
             raise NotConverged(failed, self.done, {one.name for one in failures}, now.followed.notes(), again)
         after, told = shape(self.nvme, wanted.hostnqn, wanted), (now.followed.notes(), now.awaited(self.nvme))
         with self.turn():
-            # Of what another run has made since the last look, its ownership is kept.
-            now.own(look(wanted.connections))
+            # Nobody else had a turn since the last look, so it is still what there is.
+            now.own(self.nvme)
             saved = saving.commit()
         return Outcome(self.done, self.disconnects, before, after, self.nvme, saved, *told)
 
