@@ -1,0 +1,115 @@
+# Copyright (c) 2026 the nvmeof.mptcp authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A discovery controller that means no good, to which a target refers: what it gets, and what others notice."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import time
+from typing import Any, Callable, Iterator
+
+import pytest
+from conftest import ADDRESSES, NVMET, PREFIX, VOLUMES, everything_is_there, journal, load, mark, until
+from machines import ROOT
+from testinfra.host import Host
+
+PROGRAM = "/var/tmp/hostile_discovery.py"
+ADDRESS, PORT = ADDRESSES["target1"], 4499
+#: Next to the target on its first rail, and in no network that the inventory knows.
+FOREIGN, NEIGHBOUR = "10.77.0.1", "10.77.0.2"
+REFUSED = "host: not connected, of what discovery logs name: "
+
+
+class Hostile:
+    """The program of molecule/shared on target1, and what it counts."""
+
+    def __init__(self, target: Host, mode: str, address: str, *more: str) -> None:
+        self.target, self.unit = target, f"hostile-{mode}"
+        self.file = f"/var/tmp/{self.unit}.json"
+        target.check_output(
+            f"rm -f {self.file}; systemd-run -q --collect --unit {self.unit} python3 {PROGRAM} {mode} {address} {PORT} "
+            f"--record {self.file} {' '.join(more)}"
+        )
+        until(lambda: target.run(f"ss -Hlnt src {address}:{PORT}").stdout != "", 30)
+
+    def counts(self) -> dict[str, Any]:
+        return json.loads(self.target.check_output(f"cat {self.file}"))
+
+
+@pytest.fixture(scope="module")
+def target(targets: dict[str, Host]) -> Host:
+    """target1 with the program on it."""
+    text = base64.b64encode((ROOT / "molecule/shared/hostile_discovery.py").read_bytes()).decode()
+    targets["target1"].check_output(f"echo {text} | base64 -d > {PROGRAM}")
+    return targets["target1"]
+
+
+@pytest.fixture
+def refers(target: Host, initiator: Host) -> Iterator[Callable[..., Hostile]]:
+    """Starts the program and has target1 refer to it."""
+    referral = f"{NVMET}/ports/1/referrals/hostile"
+    until(lambda: everything_is_there(initiator), 60)
+    with contextlib.ExitStack() as ends:
+
+        def start(mode: str, *more: str) -> Hostile:
+            found = Hostile(target, mode, ADDRESS, *more)
+            ends.callback(target.run, f"systemctl stop {found.unit}")
+            words = {"trtype": "mptcp", "adrfam": "ipv4", "traddr": ADDRESS, "trsvcid": PORT, "portid": 99}
+            written = " && ".join(f"echo {value} > addr_{name}" for name, value in words.items())
+            target.check_output(f"mkdir {referral} && cd {referral} && {written} && echo 1 > enable")
+            ends.callback(target.run, f"rmdir {referral}")
+            return found
+
+        yield start
+    until(lambda: len(initiator.check_output("ls /sys/class/nvme").split()) == 4, 30)
+
+
+def refused(initiator: Host, since: str) -> list[str]:
+    return [line for line in journal(initiator, since).splitlines() if line.startswith(REFUSED)]
+
+
+def followed(hostile: Hostile, initiator: Host, since: str) -> str:
+    """The one line about what was refused, once the log was read and nothing comes after that."""
+    until(lambda: len(refused(initiator, since)) > 0, 60)
+    time.sleep(4)
+    (line,) = refused(initiator, since)
+    assert everything_is_there(initiator)
+    assert hostile.counts()["authentications"] == 0
+    return line
+
+
+def test_no_place_outside_of_the_fabric_hears_of_the_host(
+    target: Host, initiator: Host, refers: Callable[..., Hostile]
+) -> None:
+    with contextlib.ExitStack() as ends:
+        for machine, address in ((target, FOREIGN), (initiator, NEIGHBOUR)):
+            machine.check_output(f"ip address add {address}/24 dev rail0")
+            ends.callback(machine.run, f"ip address del {address}/24 dev rail0")
+        listener = Hostile(target, "silent", FOREIGN)
+        ends.callback(target.run, f"systemctl stop {listener.unit}")
+        with load(initiator, VOLUMES["target1"]):
+            since = mark(initiator)
+            hostile = refers("foreign", f"--foreign {FOREIGN} --nqn {VOLUMES['target1']}")
+            line = followed(hostile, initiator, since)
+        assert "1 because its address is loopback, outside discovery_networks, such as mptcp 127.0.0.1:22" in line
+        assert "1 because its address is link-local, outside discovery_networks" in line
+        assert f"2 because its address is outside discovery_networks, such as mptcp {FOREIGN}:{PORT}" in line
+        assert listener.counts()["accepted"] == 0
+        # It could have been reached.
+        initiator.check_output(f"python3 -c 'import socket; socket.create_connection((\"{FOREIGN}\", {PORT}), 9)'")
+        until(lambda: listener.counts()["accepted"] == 1, 10)
+
+
+def test_a_name_that_is_none_is_one_line_and_forges_none(initiator: Host, refers: Callable[..., Hostile]) -> None:
+    with load(initiator, VOLUMES["target1"]):
+        since = mark(initiator)
+        hostile = refers("control")
+        line = followed(hostile, initiator, since)
+    assert "3 because its NQN is none: it must be nqn.<year>-<month>." in line
+    assert f"{PREFIX}:hostile\\nhost: 3 connection(s) as described" in line
+    said = journal(initiator, since).splitlines()
+    assert "host: 3 connection(s) as described" not in said
+    assert all(one.isprintable() for one in said)
+    assert set(hostile.counts()["connects"]) == {"nqn.2014-08.org.nvmexpress.discovery"}
