@@ -46,6 +46,13 @@ Acquire::Retries "3";
 """
 
 
+# Fields of deb822 sources that have apt install what nobody signed, and the values that have it not.
+_UNSIGNED = ("trusted", "allow-insecure", "allow-weak", "allow-downgrade-to-insecure")
+_NO = ("no", "false", "without", "off", "disable", "0")
+# Which apt does not know, and passes over.
+_ACCEPTED = "x-unsigned"
+
+
 class ArchiveError(Exception):
     """A package or an archive that cannot be had; the text says which."""
 
@@ -71,7 +78,11 @@ class Archive:
     """One set of sources, with apt's indices in the cache."""
 
     def __init__(self, cache: pathlib.Path, mirror: str, repository: str) -> None:
-        """mirror: of Debian, for backports. repository: sources in deb822(5) to take instead."""
+        """mirror: of Debian, for backports. repository: sources in deb822(5) to take instead.
+
+        Raises ArchiveError for sources that need no signature and do not say that this is meant.
+        """
+        check_signed(repository)
         self._sources = (
             {"site.sources": repository + "\n"} if repository else {"debian.list": _mmdebstrap.sources(mirror)}
         )
@@ -134,6 +145,19 @@ class Archive:
             said = [line for line in result.stderr.splitlines() if line.startswith(("E:", "W:"))]
             raise ArchiveError(f"{' '.join(argv[:3])}: {'; '.join(said) or result.stderr.strip()}")
         return result.stdout
+
+
+def check_signed(repository: str) -> None:
+    """Raises ArchiveError for a paragraph of sources that switches signatures off without the word that accepts it."""
+    for paragraph in re.split(r"\n[ \t\r]*\n", repository):
+        fields = [line.partition(":") for line in paragraph.splitlines() if not line.startswith((" ", "\t", "#"))]
+        said = [(name.strip().lower(), value.strip().lower()) for name, _, value in fields]
+        off = [name.title() for name, value in said if name in _UNSIGNED and value not in _NO]
+        if off and (_ACCEPTED, "accepted") not in said:
+            raise ArchiveError(
+                f"its sources say {', '.join(off)}: whoever is on the way to them decides what is installed as root. "
+                "Name the key that signs them (Signed-By), or add the line 'X-Unsigned: accepted' beside it"
+            )
 
 
 def of_one_version(depends: str, version: str) -> tuple[str, ...]:

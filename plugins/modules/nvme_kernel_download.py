@@ -30,6 +30,8 @@ options:
     description:
       - Sources to take it from, in the form of deb822, with C(Signed-By) a file on the build host or the key itself.
       - If empty, Debian 13 and its backports.
+      - A paragraph that needs no signature, by C(Trusted) for example, is refused without the line
+        C(X-Unsigned) with the value C(accepted).
     type: str
     default: ""
 """

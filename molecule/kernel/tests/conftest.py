@@ -144,5 +144,5 @@ def panics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {
         "nvme_kernel_method": "package",
         "package": f"linux-image-{PANICS}",
-        "nvme_kernel_repository": f"Types: deb\nURIs: file:{folder}\nSuites: ./\nTrusted: yes",
+        "nvme_kernel_repository": f"Types: deb\nURIs: file:{folder}\nSuites: ./\nTrusted: yes\nX-Unsigned: accepted",
     }

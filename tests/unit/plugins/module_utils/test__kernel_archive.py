@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_archive import (
+    Archive,
     ArchiveError,
     Package,
     closure,
@@ -65,3 +68,21 @@ def test_the_file_has_the_name_that_apt_gives_it() -> None:
 
 def test_an_unsigned_kernel_has_the_same_release() -> None:
     assert kernel_of([package(f"linux-image-{R}-unsigned")], "x") == R
+
+
+SITE = "Types: deb\nURIs: https://apt.example.org/\nSuites: ./\n"
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["Trusted: yes", "trusted: TRUE", "Trusted:\n yes", "Allow-Insecure: yes", "Allow-Downgrade-To-Insecure: 1"],
+)
+def test_sources_that_nobody_signs_are_written_out_as_such(tmp_path: pathlib.Path, field: str) -> None:
+    signed = SITE + "Signed-By: /etc/apt/keyrings/site.asc\nTrusted: no\n"
+    Archive(tmp_path, "", signed)
+    with pytest.raises(ArchiveError, match=r"decides what is installed as root\. Name the key that signs them"):
+        Archive(tmp_path, "", f"{signed}\n{SITE}{field}\n")
+    # Each by itself.
+    with pytest.raises(ArchiveError, match="X-Unsigned: accepted"):
+        Archive(tmp_path, "", f"{SITE}X-Unsigned: accepted\n \n{SITE}{field}\n")
+    Archive(tmp_path, "", f"{signed}\n{SITE}{field}\nX-Unsigned: accepted\n")
