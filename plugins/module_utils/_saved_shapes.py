@@ -23,6 +23,7 @@ _KEY_FILE = Grammar(
 )
 # Whatever somebody called the packages of a kernel of his own.
 _PACKAGE = Grammar(re.compile(r"[A-Za-z0-9][A-Za-z0-9+._~-]*", re.ASCII), 255, "the name of a package")
+_TEXT = Grammar(re.compile(r".+", re.DOTALL), 1000, "a text that is not empty")
 _PRUNE = ("owned", "all", "none")
 
 
@@ -66,13 +67,14 @@ def _target() -> Shape:
 @functools.lru_cache(maxsize=None)
 def _host() -> Shape:
     from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_budget import LIMITS
-    from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import OPTIONS
+    from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import MODULES, OPTIONS
 
     kinds: Mapping[str, type] = {"str": str, "int": int, "bool": bool}
     # In the place of its secrets an entry has the name of their file.
     options: dict[str, Any] = {f"{option.name}?": kinds[option.kind] for option in OPTIONS}
     options["keys?"] = _KEY_FILE
-    connection = {**options, "transport": str, "subsysnqn": str}
+    # Empty, they would count as not written.
+    connection = {**options, "transport": tuple(MODULES), "subsysnqn": _TEXT}
     for name in ("transport?", "subsysnqn?"):
         del connection[name]
     return {

@@ -180,7 +180,7 @@ def test_host(kernel: Kernel) -> None:
         assert _state.load("host")["connections"][0]["traddr"] == "192.0.2.1"
         return [*told, *(one.line() for one in found.operations)]
 
-    def converge(described: Callable[[], Any], timeout: float, last: Any) -> Any:
+    def converge(described: Callable[[], Any], timeout: float, last: Any, patience: Any) -> Any:
         return run(kernel, described(), last=last)
 
     with pytest.MonkeyPatch.context() as patch:
