@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Grammar
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._shape import Shape, Unfit, bounded, check
 
 _SCALAR = (str, int, float, bool, None)
 _NUMBER = (int, str)
+_NAME = Grammar(re.compile(r"[^\x00-\x1f\x7f]+"), 255, "a name of at most 255 characters")
 _SUBSYSTEM = {
     "nqn": str,
-    "targets?": [str],
+    "targets?": [_NAME],
     "allow_any_host?": (bool, None),
-    "allowed_hosts?": ([str], None),
+    "allowed_hosts?": ([_NAME], None),
     "namespaces?": ([{"nsid": _NUMBER, "scratch?": (bool, None), ...: _SCALAR}], None),
     "passthru?": ({...: _SCALAR}, None),
     ...: _SCALAR,
@@ -32,11 +35,11 @@ ARGUMENTS: Mapping[str, tuple[str, Shape]] = {
     "fabric": ("fabric_subsystems", [_SUBSYSTEM]),
     "networks": ("fabric_networks", object),
     "hostvars": ("hostvars", {...: {...: object}}),
-    "host": ("the host", str),
-    "name": ("the machine", str),
-    "target": ("the target", str),
-    "targets": ("the targets", [str]),
-    "hosts": ("the hosts", [str]),
+    "host": ("the host", _NAME),
+    "name": ("the machine", _NAME),
+    "target": ("the target", _NAME),
+    "targets": ("the targets", [_NAME]),
+    "hosts": ("the hosts", [_NAME]),
     "connections": ("nvme_host_connections", [_CONNECTION]),
     "planned": ("the planned connections", [_PLANNED]),
     "discovery": ("nvme_host_discovery", [{...: _SCALAR}]),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import collections
 import json
+import os
 import random
 import sys
 from pathlib import Path
@@ -232,4 +233,5 @@ def test_mutated_inventories(monkeypatch: pytest.MonkeyPatch) -> None:
         except AssertionError as error:
             raise AssertionError(f"SEED={seed}: {error}") from error.__cause__
     print(json.dumps(ends))
-    assert min(ends["success"], ends["in words"]) > 1000
+    one_alone = seed == os.environ.get("SEED")
+    assert one_alone or min(ends["success"], ends["in words"]) > 1000

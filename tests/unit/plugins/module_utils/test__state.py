@@ -77,6 +77,11 @@ DAMAGED: list[tuple[str, bytes, str]] = [
         "prune is '********' and must be 'owned' or 'all' or 'none'",
     ),
     (
+        "an empty word",
+        json.dumps({**HOST, "discovery": [{**CONNECTION, "transport": ""}]}).encode(),
+        "discovery[0].transport is '' and must be 'mptcp' or 'tcp' or ",
+    ),
+    (
         "a large one",
         b" " * (_state.LARGEST + 1),
         f"has {_state.LARGEST + 1} bytes, more than the {_state.LARGEST} that",

