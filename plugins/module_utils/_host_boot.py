@@ -102,6 +102,7 @@ class Keeper:
             self._failed = error.failed
             if error.again:
                 # Some were not asked yet, for one took its time: what has happened meanwhile may be worth more.
+                yield from self._note(error.notes or self._notes)
                 self.pause, self.complete, self._halfway = 0.0, False, bool(error.failed)
                 return
             yield from self._note(error.notes)

@@ -113,3 +113,19 @@ def test_a_name_that_is_none_is_one_line_and_forges_none(initiator: Host, refers
     assert "host: 3 connection(s) as described" not in said
     assert all(one.isprintable() for one in said)
     assert set(hostile.counts()["connects"]) == {"nqn.2014-08.org.nvmexpress.discovery"}
+
+
+def test_a_log_that_never_holds_still_holds_up_nothing(initiator: Host, refers: Callable[..., Hostile]) -> None:
+    with load(initiator, VOLUMES["target1"]):
+        since = mark(initiator)
+        hostile = refers("churn")
+        words = "the discovery log changed during each of 8 readings"
+        until(lambda: words in journal(initiator, since), 60)
+        before = hostile.counts()["readings"]
+        time.sleep(10)
+        assert everything_is_there(initiator)
+        read = hostile.counts()["readings"] - before
+    print(f"the header of the log was read {read} times in 10 s")
+    # Twice for each of eight tries, and at most one round a second.
+    assert read <= 11 * 2 * 8
+    assert sum(words in line for line in journal(initiator, since).splitlines()) == 1

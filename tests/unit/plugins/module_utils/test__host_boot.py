@@ -209,6 +209,29 @@ def test_a_log_that_cannot_be_read_is_tried_again_soon(service: Service) -> None
     assert nvme_tree.NQN in names()
 
 
+def test_what_was_refused_is_told_once_while_connects_take_their_time(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = service.kernel
+    kernel.logs["192.0.2.1"] = []
+    run(kernel, discovering("192.0.2.1"))
+    flood = [entry(f"{nvme_tree.NQN}-{number}", "192.0.2.2") for number in range(4)]
+    kernel.logs["192.0.2.1"] = [*flood, entry(address="127.0.0.1")]
+    kernel.refuse["192.0.2.2"] = errno.EIO
+    connect = kernel.connect
+
+    def slowly(options: str) -> str:
+        kernel.now += 2.0
+        return connect(options)
+
+    monkeypatch.setattr(kernel, "connect", slowly)
+    asked = len(kernel.asked)
+    said = service.run(nothing, nothing)
+    # Each of the three rounds ended with the first connect in vain.
+    assert len(kernel.asked) == asked + 3
+    assert [line[:13] for line in said] == ["not connected"]
+
+
 def test_one_failing_address_does_not_hold_up_what_another_names(service: Service) -> None:
     kernel = service.kernel
     kernel.logs["192.0.2.1"] = []
