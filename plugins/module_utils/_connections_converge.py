@@ -115,7 +115,7 @@ def converge(
             description = described()
         nvme, found = look(), _host_identity.find()
         who = _host_identity.resolve(description.get("hostnqn", ""), description.get("hostid", ""), found, nvme)
-        now = Round(description, who, nvme, last)
+        now = Round(description, who, nvme, last, patience.budget if patience else None)
         identity = _host_identity.plan(who, found)
         nvme = recognise(nvme, [], now.want.connections)
         steps = now.plan(nvme)
@@ -131,7 +131,7 @@ def converge(
         asking = connector(timeout)
         asking.others, asking.may = now.expected, now.may
         if patience:
-            asking.patience, asking.comes_again = patience, True
+            asking.patience, asking.comes_again, patience.budget = patience, True, now.budget
         return _Run(now, asking, nvme, turn).carry_out(identity, steps, before, saving)
 
 

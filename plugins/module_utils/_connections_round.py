@@ -18,7 +18,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_desired 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_plan import Plan, index, plan
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._device_users import members, users
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery import Followed
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_budget import Spent
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_budget import Budget, Spent
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_entry import Reading
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_log import BadLog, Entry
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DISCOVERY_NQN, name_of, normalise
@@ -38,10 +38,16 @@ class Round:
 
     want: all that is to be there, as of the last plan. followed: what the logs had to do with it. made: the connections
     that this run made, by name, with all their options. expected: secrets that targets may have besides the saved ones.
+    budget: of what logs name, given or a new one.
     """
 
     def __init__(
-        self, description: Mapping[str, Any], who: _host_identity.Identity, nvme: Nvme, last: Collection[str]
+        self,
+        description: Mapping[str, Any],
+        who: _host_identity.Identity,
+        nvme: Nvme,
+        last: Collection[str],
+        budget: Budget | None = None,
     ) -> None:
         self._description, self._last = description, last
         # Only what was saved can have any: what a playbook says has to be so.
@@ -69,7 +75,7 @@ class Round:
         # One reading of a log serves the whole run; a change after it is an event, and the next run.
         self._readings: dict[str, Reading] = {}
         self._unread: dict[str, Exception] = {}
-        self._budget = _discovery_options.budget(description)
+        self.budget = budget or _discovery_options.budget(description)
         self._put_off: set[str] = set()
         self._ask = True
 
@@ -85,7 +91,7 @@ class Round:
             _state.owned(NAMED),
             self._read,
             using,
-            self._budget,
+            self.budget,
             self._readings,
             self._last,
         )
@@ -109,7 +115,7 @@ class Round:
         """Whether there is time left to make a connection; for a declared one there is always."""
         try:
             if name in self.followed.connections:
-                self._budget.time()
+                self.budget.time()
         except Spent:
             self._put_off.add(name)
             return False
@@ -186,7 +192,7 @@ class Round:
         if not self._ask:
             raise OSError(errno.EAGAIN, "it was not read yet")
         try:
-            return _discovery.kernel_log(controller, self._budget.share())
+            return _discovery.kernel_log(controller, self.budget.share())
         except (OSError, BadLog, Spent) as error:
             self._unread[controller.name] = error
             raise

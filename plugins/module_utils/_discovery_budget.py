@@ -3,7 +3,8 @@
 # Note that this module util is PRIVATE to the collection.
 """What discovery logs may cost a round, however much they name and however they change.
 
-A round is one run of converging, of a playbook, at boot or for an event. What a person declared costs nothing of it.
+A round is one run of converging, of a playbook, at boot or for an event; runs of the service that are one pass over all
+connections have one budget together. What a person declared costs nothing of it.
 """
 
 from __future__ import annotations

@@ -93,6 +93,7 @@ class Keeper:
         first, self._begun = not self._begun, True
         if not self._halfway:
             self._patience.failures.clear()
+            self._patience.budget = None
         self._halfway = False
         try:
             outcome = converge(lambda: self._saved(), timeout=0.0, last=self._failed, patience=self._patience)

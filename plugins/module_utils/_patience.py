@@ -9,6 +9,8 @@ import contextlib
 import time
 from typing import Any, Callable, Iterator
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_budget import Budget
+
 #: Seconds of a connect in vain. Nobody at an address costs less, so who costs more has accepted and said nothing.
 SILENT = 4.0
 #: All silent peers together get one second in so many.
@@ -23,11 +25,13 @@ class Patience:
     """What was learnt about peers, and when a silent one can be asked again. A peer is a portal, ADDRESS SERVICE.
 
     failures: what could not be made since the pass over all connections began, by name, for who makes one in several
-    rounds. long: the last connect was in vain and took so long that others may want to come first.
+    rounds; budget: what logs may still cost in that pass, none before its first round. long: the last connect was in
+    vain and took so long that others may want to come first.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.failures: dict[str, Any] = {}
+        self.budget: Budget | None = None
         self.long = False
         self._clock = clock
         # How it ended and which time that was, the one that was asked longest ago first; and how the last one ended at

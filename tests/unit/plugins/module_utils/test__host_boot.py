@@ -232,6 +232,26 @@ def test_what_was_refused_is_told_once_while_connects_take_their_time(
     assert [line[:13] for line in said] == ["not connected"]
 
 
+def test_a_pass_in_several_rounds_has_one_budget(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = service.kernel
+    kernel.logs["192.0.2.1"] = []
+    run(kernel, discovering("192.0.2.1", discovery_limits={"connections": 3}))
+    kernel.logs["192.0.2.1"] = [entry(f"{nvme_tree.NQN}-{number}", "192.0.2.2") for number in range(10)]
+    kernel.refuse["192.0.2.2"] = errno.EIO
+    connect = kernel.connect
+
+    def slowly(options: str) -> str:
+        kernel.now += 2.0
+        return connect(options)
+
+    monkeypatch.setattr(kernel, "connect", slowly)
+    kernel.asked.clear()
+    service.run(nothing, nothing, nothing)
+    # Three rounds ask three, and the next pass goes on with others.
+    assert service.waits == [0.0, 0.0, 2.0, 0.0]
+    assert [one.partition(f"nqn={nvme_tree.NQN}-")[2][0] for one in kernel.asked] == ["0", "1", "2", "3"]
+
+
 def test_one_failing_address_does_not_hold_up_what_another_names(service: Service) -> None:
     kernel = service.kernel
     kernel.logs["192.0.2.1"] = []
