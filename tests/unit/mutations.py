@@ -43,6 +43,14 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
     return found
 
 
+def _text(value: Any) -> str:
+    try:
+        return str(value)[:100]
+    except ValueError:
+        # Of a number of thousands of digits.
+        return "9" * 100
+
+
 def tree(value: Any, rng: random.Random, odd: tuple[Any, ...] = ODD, deepest: int = 2000) -> Any:
     """A copy of a tree of lists and dictionaries with one to three mistakes in it."""
     found = [copy.deepcopy(value)]
@@ -59,7 +67,7 @@ def tree(value: Any, rng: random.Random, odd: tuple[Any, ...] = ODD, deepest: in
             other, where = rng.choice(places)
             container[key] = copy.deepcopy(other[where])
         elif what == 5:
-            container[key] = rng.choice(([container[key]], {"x": container[key]}, str(container[key])[:100]))
+            container[key] = rng.choice(([container[key]], {"x": container[key]}, _text(container[key])))
         elif what == 6 and isinstance(container, list) and container is not found:
             container.insert(rng.randrange(len(container) + 1), copy.deepcopy(container[key]))
         elif isinstance(container, dict):
