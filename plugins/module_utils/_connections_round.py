@@ -27,7 +27,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_connect import 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_reauth import secret
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Controller, Nvme
 
-#: Connections in vain of those that logs name that are told one by one.
+#: So many connections in vain of those that logs name are told one by one; of more a log could name any number.
 _TOLD = 8
 #: Names of the connections that a discovery log gave, in the file of what is ours beside that of the slice.
 NAMED = "host.discovered"
@@ -99,8 +99,8 @@ class Round:
         earlier = {name: what for name, what in before.items() if name not in self.followed.named}
         self.followed.gone = {**earlier, **self.followed.gone}
         put_off = self._put_off - set(found)
-        for name in sorted(put_off):
-            self.followed.refused.add(name, "the seconds of this round were over (discovery_limits)")
+        if put_off:
+            self.followed.refused.add("", "the seconds of this round were over (discovery_limits)", len(put_off))
         named = {name: one for name, one in self.followed.connections.items() if name not in put_off}
         wanted = {**self._declared.connections, **named}
         order = sorted(wanted, key=lambda name: name in self._last)
@@ -130,11 +130,13 @@ class Round:
             self.want, self.followed = before
 
     def told(self, failures: Sequence[Failure]) -> list[str]:
-        """A line for each connection that could not be made; of those that logs name, for some and their number."""
-        of_logs = [one.text() for one in failures if one.name in self.followed.connections]
-        told = [one.text() for one in failures if one.name not in self.followed.connections] + of_logs[:_TOLD]
-        rest = len(of_logs) - _TOLD
-        return [*told, f"{rest} more that discovery logs name could not be connected"] if rest > 0 else told
+        """A line for each connection that could not be made; one for those that logs name, when they are many."""
+        of_logs = [one for one in failures if one.name in self.followed.connections]
+        if len(of_logs) <= _TOLD:
+            return [one.text() for one in failures]
+        codes = sorted({errno.errorcode.get(one.error.errno or 0, "unknown") for one in of_logs})
+        rest = [one.text() for one in failures if one not in of_logs]
+        return [*rest, f"{len(of_logs)} connections that discovery logs name could not be made ({', '.join(codes)})"]
 
     def _removable(self) -> list[str]:
         """Of what is ours, the names that may go for not being wanted any more."""

@@ -168,7 +168,8 @@ def _admit(
             budget.admit(_kind(connection), name)
             out.connections.setdefault(name, connection)
     except Spent as error:
-        out.refused.add(name, str(error))
+        # Not which: in the next round it is another's turn, and the line would be another one.
+        out.refused.add("", str(error))
         return False
     out.named.add(name)
     return True

@@ -32,7 +32,7 @@ _TOLD = 4
 
 @dataclass
 class Refused:
-    """What logs name and is not connected, by the reason: how many, and one of them."""
+    """What logs name and is not connected, by the reason: how many, and one of them or an empty text."""
 
     by_reason: dict[str, tuple[int, str]] = field(default_factory=dict)
 
@@ -42,7 +42,7 @@ class Refused:
 
     def text(self) -> str:
         """One line, or an empty text."""
-        told = [f"{count} because {why}, such as {one}" for why, (count, one) in self.by_reason.items()]
+        told = [f"{count} because {why}{one and ', such as '}{one}" for why, (count, one) in self.by_reason.items()]
         if len(told) > _TOLD:
             rest = sum(count for count, _one in list(self.by_reason.values())[_TOLD:])
             told[_TOLD:] = [f"{rest} for {len(told) - _TOLD} other reasons"]

@@ -250,6 +250,8 @@ def test_a_pass_in_several_rounds_has_one_budget(service: Service, monkeypatch: 
     # Three rounds ask three, and the next pass goes on with others.
     assert service.waits == [0.0, 0.0, 2.0, 0.0]
     assert [one.partition(f"nqn={nvme_tree.NQN}-")[2][0] for one in kernel.asked] == ["0", "1", "2", "3"]
+    # Whose turn it is makes no other line.
+    assert len([line for line in service.said if line.startswith("not connected")]) == 1
 
 
 def test_one_failing_address_does_not_hold_up_what_another_names(service: Service) -> None:
