@@ -11,7 +11,7 @@ import time
 from typing import Any, Callable, Iterator
 
 import pytest
-from conftest import ADDRESSES, NVMET, PREFIX, VOLUMES, everything_is_there, journal, load, mark, until
+from conftest import ADDRESSES, NVMET, PREFIX, UNIT, VOLUMES, everything_is_there, journal, load, mark, until
 from machines import ROOT
 from testinfra.host import Host
 
@@ -20,6 +20,8 @@ ADDRESS, PORT = ADDRESSES["target1"], 4499
 #: Next to the target on its first rail, and in no network that the inventory knows.
 FOREIGN, NEIGHBOUR = "10.77.0.1", "10.77.0.2"
 REFUSED = "host: not connected, of what discovery logs name: "
+#: Connections that logs may name here; two are there.
+LIMIT = 14
 
 
 class Hostile:
@@ -113,6 +115,42 @@ def test_a_name_that_is_none_is_one_line_and_forges_none(initiator: Host, refers
     assert "host: 3 connection(s) as described" not in said
     assert all(one.isprintable() for one in said)
     assert set(hostile.counts()["connects"]) == {"nqn.2014-08.org.nvmexpress.discovery"}
+
+
+@pytest.fixture
+def limited(initiator: Host) -> Iterator[None]:
+    """Fewer connections than the default, so that this takes seconds; written where a playbook writes it."""
+
+    def write(limits: dict[str, int]) -> None:
+        change = 'd = json.load(open(p)); d.update(discovery_limits=json.loads(given)); json.dump(d, open(p, "w"))'
+        edit = f"python3 -c 'import json, sys; p, given = sys.argv[1:]; {change}' /etc/nvmeof-mptcp/host.json"
+        initiator.check_output(f"systemctl stop {UNIT} && {edit} '{json.dumps(limits)}' && systemctl start {UNIT}")
+
+    write({"connections": LIMIT})
+    yield
+    write({})
+
+
+def asked(hostile: Hostile) -> list[str]:
+    """The subsystems that the host asked the program for."""
+    return [nqn for nqn in hostile.counts()["connects"] if "hostile" in nqn]
+
+
+@pytest.mark.usefixtures("limited")
+def test_a_flood_is_as_many_connects_as_are_allowed(initiator: Host, refers: Callable[..., Hostile]) -> None:
+    with load(initiator, VOLUMES["target1"]):
+        since = mark(initiator)
+        hostile = refers("flood", "--count 100")
+        until(lambda: len(asked(hostile)) >= LIMIT - 2, 180)
+        until(lambda: len(refused(initiator, since)) > 0, 60)
+        lines = refused(initiator, since)
+        assert everything_is_there(initiator)
+    words = f"{100 - LIMIT + 2} because the limit of {LIMIT} connections is reached (discovery_limits)"
+    # On a busy machine the seconds of a pass can be over as well, which is another line.
+    assert {line.partition(";")[0] for line in lines} == {f"{REFUSED}{words}"}
+    assert len(lines) == len(set(lines))
+    # A pass over all of them asks for so many, and the next one for others.
+    assert len(asked(hostile)) < 2 * LIMIT
 
 
 def test_a_log_that_never_holds_still_holds_up_nothing(initiator: Host, refers: Callable[..., Hostile]) -> None:
