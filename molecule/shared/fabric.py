@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Iterator
 
 import pytest
 from machines import LAB_DIR, ROOT, connect
@@ -21,6 +24,7 @@ RAILS = ("rail0", "rail1", "rail2", "rail3")
 NQN = "nqn.2026-11.org.example:vol0"
 PORT = 4420
 DEVICE = f"/dev/disk/by-id/nvme-uuid.{namespace_identifiers(NQN, 1)['uuid']}"
+_FIO = "/var/tmp/io.json"
 
 
 @pytest.fixture(scope="session")
@@ -67,11 +71,12 @@ def namespace_is_served(machine: Host) -> bool:
     return len(connections) == queues(machine) and all(len(set(of)) == len(RAILS) for of in connections.values())
 
 
-def playbook(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run ansible-playbook on the scenario's inventory and keep what it printed."""
+def playbook(*arguments: str, env: dict[str, str] | None = None, tree: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run ansible-playbook of a tree of the collection on the scenario's inventory and keep what it printed."""
     command = ["ansible-playbook", "--inventory", str(ROOT / "inventories/lab"), *arguments]
-    settings = {**os.environ, "LAB_DIR": str(LAB_DIR), **(env or {})}
-    result = subprocess.run(command, cwd=ROOT, env=settings, check=False, capture_output=True, text=True)
+    own = {"ANSIBLE_CONFIG": str(tree / "ansible.cfg"), "ANSIBLE_COLLECTIONS_PATH": str(tree / "collections")}
+    settings = {**os.environ, "LAB_DIR": str(LAB_DIR), **own, **(env or {})}
+    result = subprocess.run(command, cwd=tree, env=settings, check=False, capture_output=True, text=True)
     print(result.stdout, result.stderr)
     return result
 
@@ -85,3 +90,34 @@ def rail_bytes(machine: Host, direction: str) -> dict[str, int]:
     """Bytes that each rail's NIC has carried."""
     files = " ".join(f"/sys/class/net/{rail}/statistics/{direction}_bytes" for rail in RAILS)
     return dict(zip(RAILS, map(int, machine.check_output(f"cat {files}").split())))
+
+
+def identity(initiator: Host) -> tuple[str, frozenset[str]]:
+    """What a reconnect would change: the controller's cntlid and the tokens of its connections."""
+    return initiator.check_output("cat /sys/class/nvme/nvme*/cntlid"), frozenset(subflows(initiator))
+
+
+@contextlib.contextmanager
+def io(initiator: Host, options: str = "") -> Iterator[dict[str, float]]:
+    """Writes that are soon read back and compared, on all rails; afterwards stall, the longest of them in seconds.
+
+    options: more of fio's.
+    """
+    found: dict[str, float] = {}
+    initiator.check_output(
+        f"rm -f {_FIO}; systemd-run -q --collect --unit io -p StandardOutput=file:{_FIO} fio --name=io "
+        f"--filename={DEVICE} --rw=randwrite --bs=128k --size=256m --iodepth=16 --ioengine=libaio --direct=1 "
+        "--time_based --runtime=3600 --verify=crc32c --verify_backlog=32 --verify_fatal=1 --output-format=json "
+        f"{options}"
+    )
+    try:
+        yield found
+        assert initiator.run("systemctl is-active io").rc == 0, initiator.check_output(f"cat {_FIO}")
+    finally:
+        initiator.check_output("systemctl kill --signal INT io; while systemctl -q is-active io; do sleep 0.5; done")
+    # fio says first that it was asked to end.
+    [job] = json.loads("{" + initiator.check_output(f"cat {_FIO}").partition("{")[2])["jobs"]
+    assert job["error"] == 0
+    assert job["write"]["total_ios"] > 0
+    assert "I/O error" not in initiator.check_output("dmesg")
+    found["stall"] = max(job[what]["lat_ns"]["max"] for what in ("read", "write")) / 1e9

@@ -36,6 +36,12 @@ options:
     description: Whether the unit has to run now as well; it is restarted when it or the program changed.
     type: bool
     default: false
+  only_active:
+    description:
+      - Whether a unit that does not run is left as it is, and with it the program.
+      - Used before what a unit keeps is changed, it ends a program of another release, which would save what it knows.
+    type: bool
+    default: false
   program:
     description: The program, compressed with zlib and in base64. The action plugin sets it; a task does not.
     type: str
@@ -81,6 +87,7 @@ def main() -> None:
             "unit_content": {"type": "str", "required": True},
             "files": {"type": "dict", "default": {}},
             "running": {"type": "bool", "default": False},
+            "only_active": {"type": "bool", "default": False},
             "program": {"type": "str"},
         },
         supports_check_mode=True,
@@ -92,6 +99,8 @@ def main() -> None:
         module.fail_json(msg=str(error))
     program = zlib.decompress(base64.b64decode(module.params["program"]))
     path, wanted, found = _unit.PROGRAM, _unit.digest_of(program), _unit.digest()
+    if module.params["only_active"] and not _unit.active(unit):
+        module.exit_json(changed=False, path=path, sha256=wanted, changed_files=[], diff=[])
     # Another program is another unit: what runs the old one is started anew, whichever call brought the new one.
     text = f"{text.rstrip()}\n# sha256 of the program: {wanted}\n"
     # A unit that is not there cannot be asked whether boot starts it.

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import sys
 import time
 from pathlib import Path
@@ -17,10 +15,10 @@ from testinfra.host import Host
 sys.path[:0] = [str(Path(__file__).resolve().parents[3] / folder) for folder in ("molecule/shared", "collections")]
 
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_process import Monitor  # noqa: E402
-from fabric import DEVICE, PORT, RAILS, initiator, queues, subflows, target  # noqa: E402
+from fabric import PORT, RAILS, identity, initiator, io, queues, subflows, target  # noqa: E402
 from machines import ALL, LAB_DIR, until  # noqa: E402
 
-__all__ = ["initiator", "target"]
+__all__ = ["identity", "initiator", "io", "target"]
 
 ADDRESSES = [f"10.10.{rail}.101" for rail in range(len(RAILS))]
 UNIT = "nvmeof-mptcp-network"
@@ -31,42 +29,13 @@ LIMIT = HEALED if ALL else 90.0
 BANDWIDTH = 0.95 if ALL else 0.5
 #: Over less time, in seconds, the bandwidth differs by 4 % while nothing is wrong.
 SECONDS = 40.0 if ALL else 10.0
-_FIO, _EVENTS = "/var/tmp/heal.json", "/var/tmp/heal-events"
-
-
-@contextlib.contextmanager
-def io(initiator: Host) -> Iterator[dict[str, float]]:
-    """Writes that are soon read back and compared, on all rails; afterwards stall, the longest of them in seconds."""
-    found: dict[str, float] = {}
-    initiator.check_output(
-        f"rm -f {_FIO}; systemd-run -q --collect --unit heal-io -p StandardOutput=file:{_FIO} fio --name=heal "
-        f"--filename={DEVICE} --rw=randwrite --bs=128k --size=256m --iodepth=16 --ioengine=libaio --direct=1 "
-        "--time_based --runtime=3600 --verify=crc32c --verify_backlog=32 --verify_fatal=1 --output-format=json"
-    )
-    try:
-        yield found
-        assert initiator.run("systemctl is-active heal-io").rc == 0, initiator.check_output(f"cat {_FIO}")
-    finally:
-        initiator.check_output(
-            "systemctl kill --signal INT heal-io; while systemctl -q is-active heal-io; do sleep 0.5; done"
-        )
-    # fio says first that it was asked to end.
-    [job] = json.loads("{" + initiator.check_output(f"cat {_FIO}").partition("{")[2])["jobs"]
-    assert job["error"] == 0
-    assert job["write"]["total_ios"] > 0
-    assert "I/O error" not in initiator.check_output("dmesg")
-    found["stall"] = max(job[what]["lat_ns"]["max"] for what in ("read", "write")) / 1e9
+_EVENTS = "/var/tmp/heal-events"
 
 
 def shape(machine: Host, rails: Iterable[str] = RAILS) -> None:
     """Rails so slow that they, and not an emulated CPU, bound the bandwidth that is compared."""
     words = "root tbf rate 10mbit burst 64kb latency 100ms"
     machine.check_output(" && ".join(f"tc qdisc replace dev {rail} {words}" for rail in rails))
-
-
-def identity(initiator: Host) -> tuple[str, frozenset[str]]:
-    """What a reconnect would change: the controller's cntlid and the tokens of its connections."""
-    return initiator.check_output("cat /sys/class/nvme/nvme*/cntlid"), frozenset(subflows(initiator))
 
 
 def bandwidth(initiator: Host) -> float:
