@@ -1,24 +1,38 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""In-band authentication: secrets come, are changed under I/O without a reconnect, and outlive a reboot.
+"""In-band authentication: secrets come, are changed under I/O without a reconnect, outlive a reboot, and are not seen.
 
-Last by its name, for the host needs its secrets from then on.
+After the tests of no secrets by its name, for the host needs its secrets from then on.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Callable, Iterator
 
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import generate
-from conftest import VOLUMES, everything_is_there, load, until
+from conftest import UNIT, VOLUMES, everything_is_there, journal, load, mark, unreachable, until
 from machines import LAB_DIR, LONG, ROOT, reboot
 from testinfra.host import Host
 
 FIRST, SECOND = generate(), generate()
+LOOKS = "/var/tmp/onlooker"
+#: From before the first controller of a boot until it is stopped.
+ONLOOKER = f"""[Unit]
+DefaultDependencies=no
+Before=nvmeof-mptcp-host.service
+[Service]
+User=nobody
+ExecStart=/usr/bin/python3 {LOOKS}.py
+StandardOutput=append:{LOOKS}.log
+[Install]
+WantedBy=sysinit.target
+"""
 #: Name, cntlid, secret and its file's mode of each controller of a volume.
 SHOWN = (
     "for one in /sys/class/nvme/nvme*; do grep -q ':vol' $one/subsysnqn && "
@@ -43,6 +57,27 @@ def play(tmp_path: Path):
         assert [one for one in (FIRST, SECOND) if one in result.stdout + result.stderr] == []
 
     return run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def onlooker(initiator: Host) -> Iterator[Callable[[], list[str]]]:
+    """The secrets that nobody could read since before the first was deployed."""
+    program = base64.b64encode((Path(__file__).parent / "onlooker.py").read_bytes()).decode()
+    unit = base64.b64encode(ONLOOKER.encode()).decode()
+    initiator.check_output(
+        f"base64 -d <<< {program} > {LOOKS}.py && base64 -d <<< {unit} > /etc/systemd/system/onlooker.service && "
+        f"rm -f {LOOKS}.log && systemctl daemon-reload && systemctl -q enable --now onlooker"
+    )
+
+    def saw() -> list[str]:
+        return [line for line in initiator.check_output(f"cat {LOOKS}.log").splitlines() if line != "looking"]
+
+    until(lambda: initiator.run(f"grep -q looking {LOOKS}.log").rc == 0, 30)
+    yield saw
+    initiator.check_output(
+        f"systemctl -q disable --now onlooker && rm /etc/systemd/system/onlooker.service {LOOKS}.* && "
+        "systemctl daemon-reload"
+    )
 
 
 def shown(initiator: Host) -> list[list[str]]:
@@ -78,8 +113,35 @@ def test_another_one_takes_its_place_under_io_without_a_reconnect(play, initiato
     until(lambda: everything_is_there(initiator), 30)
 
 
+def test_a_dead_target_is_asked_again_and_again(targets: dict[str, Host], initiator: Host) -> None:
+    """The unit connects what is lost: the live target's, and the dead one's until it is there again."""
+    with unreachable(targets["target2"]) as end:
+        since = mark(initiator)
+        initiator.check_output("for one in /sys/class/nvme/nvme*; do echo 1 > $one/delete_controller; done")
+        until(lambda: journal(initiator, since).count("10.10.255.2") > 0, 60)
+        end()
+    until(lambda: everything_is_there(initiator), 90)
+    initiator.check_output(f"systemctl restart {UNIT}")
+    until(lambda: everything_is_there(initiator), 60)
+    has(initiator, SECOND)
+
+
 @LONG
 def test_it_is_the_one_of_the_next_boot(targets: dict[str, Host], initiator: Host) -> None:
     reboot(*targets.values(), initiator)
     until(lambda: everything_is_there(initiator), 120)
     has(initiator, SECOND)
+
+
+def test_nobody_saw_any_of_them(onlooker: Callable[[], list[str]], targets: dict[str, Host], initiator: Host) -> None:
+    """A connect of another program, to a target that is silent, shows its secret: the onlooker does look."""
+    assert onlooker() == []
+    decoy = generate()
+    with unreachable(targets["target2"]):
+        initiator.run(
+            "printf %s transport=tcp,traddr=10.10.255.2,trsvcid=4420,duplicate_connect,"
+            f"nqn={VOLUMES['target2']},dhchap_secret={decoy} > /dev/nvme-fabrics"
+        )
+    assert onlooker() == [decoy]
+    assert initiator.check_output("stat -Lc %a /sys/class/nvme-fabrics/ctl") == "755"
+    until(lambda: everything_is_there(initiator), 90)
