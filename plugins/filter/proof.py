@@ -44,6 +44,7 @@ def of_run(
 ) -> dict[str, Any]:
     """The judgement of a run on this host."""
     targets = list(targets)
+    read = _read_by(hostvars, host, targets, "proof_after")
     try:
         machines: dict[str, dict[str, Any]] = {
             name: {
@@ -52,7 +53,7 @@ def of_run(
                 "rails": machine_rails(networks, hostvars, name),
                 "service": service_address(hostvars, name) if name in targets else "",
             }
-            for name in _read_by(hostvars, host, targets, "proof_after")
+            for name in read
         }
     except BadFabric as error:
         # A NIC that is down has no address any more where a network manager took it away.

@@ -25,14 +25,15 @@ from foreign import answers
 _TEMPORARY = re.compile(r"(mmdebstrap|nvmeof-mptcp|gnupg|tmp)-?[a-z0-9_]{8}")
 _SOURCES = ("host/fabrics.c", "host/tcp.c", "target/core.c", "target/tcp.c")
 _STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn")
+# The hash and the size of an empty file.
 _DISPLAYED = """\
 Package: {name}
 Version: {version}
 Architecture: amd64
 Depends: linux-image-{release} (= {version})
 Filename: x
-SHA256: 0123456789abcdef
-Size: 1
+SHA256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+Size: 0
 """
 
 
@@ -190,8 +191,8 @@ def _shown(_root: pathlib.Path, argv: list[str]) -> str:
 
 def _downloaded(root: pathlib.Path, argv: list[str]) -> None:
     if "download" in argv:
-        for word in argv[argv.index("download") + 1 :]:
-            (root / word.replace("=", "_")).touch()
+        for word in argv[argv.index("--") + 1 :]:
+            (root / f"{word.replace('=', '_')}_amd64.deb").touch()
 
 
 _EFFECTS: dict[str, Callable[[pathlib.Path, list[str]], str | None]] = {
