@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nvme_tree
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _nvme_connect
+from ansible_collections.nvmeof.mptcp.plugins.module_utils import _nvme_connect, _nvme_unseen
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_log import KernelLog
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_reauth import (
     PATIENCE,
@@ -110,11 +110,11 @@ def test_a_secret_in_sysfs(tmp_path: Path) -> None:
     found = secret(str(path))
     assert (found.value, found.exposed) == (nvme_tree.SECRET, True)
     assert nvme_tree.SECRET not in repr(found)
-    _nvme_connect._hide(str(path))
+    _nvme_unseen._hide(str(path))
     assert os.stat(path).st_mode & 0o777 == 0o600
     assert not secret(str(path)).exposed
     assert secret(str(folder / "no")).value == ""
-    _nvme_connect._hide(str(folder / "no"))
+    _nvme_unseen._hide(str(folder / "no"))
 
 
 def test_lines_of_other_controllers_are_not_a_connect_s_reason(tmp_path: Path) -> None:
