@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Collection, Iterator, Mapping, Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved as keeping
@@ -64,7 +64,7 @@ class Outcome:
     """What a run did or, in check mode, would do. before and after are shapes to compare, without secrets.
 
     notes: what the discovery logs say that was not done, a line each. awaited: what is worth another look soon, since
-    no event will tell of it.
+    no event will tell of it. unmade: connections that logs name and that could not be made, a line each.
     """
 
     operations: list[Operation] = field(default_factory=list)
@@ -75,6 +75,7 @@ class Outcome:
     saved: bool = False
     notes: list[str] = field(default_factory=list)
     awaited: list[str] = field(default_factory=list)
+    unmade: list[str] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:
@@ -174,8 +175,8 @@ class _Run:
                 break
             steps = self._round(steps)
         wanted, failures = now.want, self.connector.failures
-        failed = [*wanted.failed, *now.told(failures), *steps.refusals]
-        if failed:
+        if wanted.failed or steps.refusals or self._is_serious():
+            failed = [*wanted.failed, *now.told(failures), *steps.refusals]
             again = bool(self.connector.unasked)
             raise NotConverged(failed, self.done, {one.name for one in failures}, now.followed.notes(), again)
         after, told = shape(self.nvme, wanted.hostnqn, wanted), (now.followed.notes(), now.awaited(self.nvme))
@@ -183,7 +184,16 @@ class _Run:
             # Nobody else had a turn since the last look, so it is still what there is.
             now.own(self.nvme)
             saved = saving.commit()
-        return Outcome(self.done, self.disconnects, before, after, self.nvme, saved, *told)
+        return Outcome(self.done, self.disconnects, before, after, self.nvme, saved, *told, now.told(failures))
+
+    def _is_serious(self) -> bool:
+        """Whether more could not be made than what logs name.
+
+        That is another machine's word: it keeps nobody's own description from being carried out and saved for the
+        service, which goes on trying. There it counts, so that it is tried again.
+        """
+        failures = self.connector.failures
+        return bool(failures) if self.connector.comes_again else not all(map(self.now.is_of_log, failures))
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
@@ -199,17 +209,22 @@ class _Run:
         Connecting takes its time, after which another path may be the last one: what goes is judged now.
         """
         with self._turn():
-            now = self.now.still(look(self.now.want.connections))
+            now = self._but_failed(self.now.still(look(self.now.want.connections)))
             before = before_disconnects(now.operations)
             ready = not (now.refusals or any(map(is_connect, before)))
             yield [one for one in batch if one in (now.operations if ready else before)]
 
+    def _but_failed(self, steps: Plan) -> Plan:
+        """A plan without what failed in this run, which is not tried twice in it."""
+        failed = {*self.connector.unasked, *(one.name for one in self.connector.failures)}
+        return replace(steps, operations=[one for one in steps.operations if one.about not in failed])
+
     def _round(self, steps: Plan) -> Plan:
-        """Perform a plan and return the next one; after a failure nothing is disconnected."""
+        """Perform a plan and return the next one; after a serious failure nothing is disconnected."""
         asked = before_disconnects(steps.operations)
         self._perform(asked)
-        if len(asked) < len(steps.operations) and not self.connector.failures:
-            steps = self._look()
+        if len(asked) < len(steps.operations) and not self._is_serious():
+            steps = self._but_failed(self._look())
             if steps.refusals or any(map(is_connect, before_disconnects(steps.operations))):
                 return steps
             asked = steps.operations
@@ -232,13 +247,13 @@ class _Run:
         """The next plan; a namespace is there over a new connection a moment after it."""
         deadline = time.monotonic() + SCAN
         again = self._look()
-        while again.refusals and not self.connector.failures and time.monotonic() < deadline:
+        while again.refusals and not self._is_serious() and time.monotonic() < deadline:
             time.sleep(0.1)
             again = self._look()
-        if self.connector.failures:
+        again = self._but_failed(again)
+        if self._is_serious():
             # What failed stays as it is until the next run, and what was to go stays with it.
-            kept = {*again.disconnects, *self.connector.unasked, *(one.name for one in self.connector.failures)}
-            return Plan([one for one in again.operations if one.about not in kept])
+            return Plan([one for one in again.operations if one.about not in again.disconnects])
         return Plan(refusals=again.refusals) if again.refusals else again
 
     def _look(self) -> Plan:

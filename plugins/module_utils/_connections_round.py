@@ -129,9 +129,13 @@ class Round:
         finally:
             self.want, self.followed = before
 
+    def is_of_log(self, failure: Failure) -> bool:
+        """Whether a connection that could not be made is one that a log names, and nobody has declared."""
+        return failure.name in self.followed.connections
+
     def told(self, failures: Sequence[Failure]) -> list[str]:
         """A line for each connection that could not be made; one for those that logs name, when they are many."""
-        of_logs = [one for one in failures if one.name in self.followed.connections]
+        of_logs = [one for one in failures if self.is_of_log(one)]
         if len(of_logs) <= _TOLD:
             return [one.text() for one in failures]
         codes = sorted({errno.errorcode.get(one.error.errno or 0, "unknown") for one in of_logs})

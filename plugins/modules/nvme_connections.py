@@ -471,6 +471,8 @@ def main() -> None:
         module.fail_json(msg=str(error), errors=[str(error)], plan=done, changed=bool(done))
     except (Busy, IdentityRefused, OSError, ValueError) as error:
         module.fail_json(msg=str(error), errors=[str(error)], plan=[])
+    for line in outcome.unmade:
+        module.warn(f"{line}. A discovery log names it: the service goes on trying")
     module.exit_json(
         changed=outcome.changed,
         plan=[operation.line() for operation in outcome.operations],

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Callable, Iterator
@@ -16,7 +18,7 @@ from testinfra.host import Host
 sys.path[:0] = [str(Path(__file__).resolve().parents[3] / folder) for folder in ("molecule/shared", "collections")]
 
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import namespace_identifiers  # noqa: E402
-from machines import connect, one_or_all, until  # noqa: E402
+from machines import LAB_DIR, ROOT, connect, one_or_all, until  # noqa: E402
 
 PREFIX = "nqn.2026-11.org.example"
 VOLUMES = {"target1": f"{PREFIX}:vol0", "target2": f"{PREFIX}:vol1"}
@@ -170,3 +172,15 @@ def unreachable(target: Host) -> Iterator[Callable[[], None]]:
         yield lambda: target.check_output("nft delete table inet cut")
     finally:
         target.run("nft delete table inet cut")
+
+
+def playbook(name: str, **variables: object) -> subprocess.CompletedProcess[str]:
+    """Run a playbook as the scenario does, with variables in place of its own."""
+    command = ["ansible-playbook", f"playbooks/{name}.yml"]
+    for inventory in ("inventories/lab", "molecule/host/inventory"):
+        command += ["--inventory", str(ROOT / inventory)]
+    command += ["--extra-vars", f"@{ROOT / 'molecule/host/vars/machines.yml'}", "--extra-vars", json.dumps(variables)]
+    settings = {**os.environ, "LAB_DIR": str(LAB_DIR)}
+    result = subprocess.run(command, cwd=ROOT, env=settings, check=False, capture_output=True, text=True)
+    print(result.stdout, result.stderr)
+    return result

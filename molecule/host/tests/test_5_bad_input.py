@@ -4,29 +4,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import generate
-from conftest import NVMET, PREFIX, VOLUMES, Extra, controllers, everything_is_there, until
-from machines import LAB_DIR, ROOT, one_or_all
+from conftest import NVMET, PREFIX, VOLUMES, Extra, controllers, everything_is_there, playbook, until
+from machines import one_or_all
 from testinfra.host import Host
 
 GOOD = {"transport": "mptcp", "traddr": "10.10.255.1", "trsvcid": "4420", "keep_alive_tmo": 5, "reconnect_delay": 2}
-
-
-def hosts(**variables: object) -> subprocess.CompletedProcess[str]:
-    """Run hosts.yml as the scenario does, with variables in place of its own."""
-    command = ["ansible-playbook", "playbooks/hosts.yml"]
-    for inventory in ("inventories/lab", "molecule/host/inventory"):
-        command += ["--inventory", str(ROOT / inventory)]
-    command += ["--extra-vars", f"@{ROOT / 'molecule/host/vars/machines.yml'}", "--extra-vars", json.dumps(variables)]
-    settings = {**os.environ, "LAB_DIR": str(LAB_DIR)}
-    result = subprocess.run(command, cwd=ROOT, env=settings, check=False, capture_output=True, text=True)
-    print(result.stdout, result.stderr)
-    return result
 
 
 @pytest.mark.parametrize(
@@ -43,7 +27,7 @@ def hosts(**variables: object) -> subprocess.CompletedProcess[str]:
 )
 def test_a_mistake_is_told_and_costs_nothing(variables: dict, words: list[str], initiator: Host) -> None:
     before = controllers(initiator)
-    result = hosts(nvme_host_timeout=2, **variables)
+    result = playbook("hosts", nvme_host_timeout=2, **variables)
     assert result.returncode != 0
     assert [word for word in words if word not in result.stdout] == []
     assert "hunter2" not in result.stdout
@@ -75,15 +59,15 @@ def test_each_refusal_has_its_reason_and_the_other_connections_are_made(
     right = {**GOOD, "subsysnqn": extra.nqn, "hostnqn": allowed}
     before = controllers(initiator)
     try:
-        result = hosts(
-            nvme_host_timeout=2, nvme_host_connections=[*({**GOOD, **one} for one in refused.values()), right]
+        result = playbook(
+            "hosts", nvme_host_timeout=2, nvme_host_connections=[*({**GOOD, **one} for one in refused.values()), right]
         )
         assert result.returncode != 0
         assert [words for words in refused if words not in result.stdout] == []
         assert secret not in result.stdout
         assert controllers(initiator) == sorted([*before, (extra.address, extra.nqn, "io")])
         # What was right stays until it is described no more.
-        assert hosts().returncode == 0
+        assert playbook("hosts").returncode == 0
         assert controllers(initiator) == before
     finally:
         extra.destroy()
@@ -91,7 +75,7 @@ def test_each_refusal_has_its_reason_and_the_other_connections_are_made(
 
 
 def test_the_description_that_was_right_is_still_the_one(initiator: Host) -> None:
-    result = hosts()
+    result = playbook("hosts")
     assert result.returncode == 0
     [recap] = [line for line in result.stdout.splitlines() if line.startswith("host1 ") and "unreachable=" in line]
     assert "changed=0" in recap

@@ -4,19 +4,16 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import time
-from typing import Any, Callable, Iterator
+from typing import Callable, Iterator
 
 import pytest
-from conftest import ADDRESSES, NVMET, PREFIX, UNIT, VOLUMES, everything_is_there, journal, load, mark, until
-from machines import ROOT
+from conftest import PREFIX, UNIT, VOLUMES, everything_is_there, journal, load, mark, until
+from hostile import PORT, Hostile, referred
 from testinfra.host import Host
 
-PROGRAM = "/var/tmp/hostile_discovery.py"
-ADDRESS, PORT = ADDRESSES["target1"], 4499
 #: Next to the target on its first rail, and in no network that the inventory knows.
 FOREIGN, NEIGHBOUR = "10.77.0.1", "10.77.0.2"
 REFUSED = "host: not connected, of what discovery logs name: "
@@ -24,47 +21,17 @@ REFUSED = "host: not connected, of what discovery logs name: "
 LIMIT = 14
 
 
-class Hostile:
-    """The program of molecule/shared on target1, and what it counts."""
-
-    def __init__(self, target: Host, mode: str, address: str, *more: str) -> None:
-        self.target, self.unit = target, f"hostile-{mode}"
-        self.file = f"/var/tmp/{self.unit}.json"
-        target.check_output(
-            f"rm -f {self.file}; systemd-run -q --collect --unit {self.unit} python3 {PROGRAM} {mode} {address} {PORT} "
-            f"--record {self.file} {' '.join(more)}"
-        )
-        until(lambda: target.run(f"ss -Hlnt src {address}:{PORT}").stdout != "", 30)
-
-    def counts(self) -> dict[str, Any]:
-        return json.loads(self.target.check_output(f"cat {self.file}"))
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def target(targets: dict[str, Host]) -> Host:
-    """target1 with the program on it."""
-    text = base64.b64encode((ROOT / "molecule/shared/hostile_discovery.py").read_bytes()).decode()
-    targets["target1"].check_output(f"echo {text} | base64 -d > {PROGRAM}")
     return targets["target1"]
 
 
 @pytest.fixture
 def refers(target: Host, initiator: Host) -> Iterator[Callable[..., Hostile]]:
     """Starts the program and has target1 refer to it."""
-    referral = f"{NVMET}/ports/1/referrals/hostile"
     until(lambda: everything_is_there(initiator), 60)
     with contextlib.ExitStack() as ends:
-
-        def start(mode: str, *more: str) -> Hostile:
-            found = Hostile(target, mode, ADDRESS, *more)
-            ends.callback(target.run, f"systemctl stop {found.unit}")
-            words = {"trtype": "mptcp", "adrfam": "ipv4", "traddr": ADDRESS, "trsvcid": PORT, "portid": 99}
-            written = " && ".join(f"echo {value} > addr_{name}" for name, value in words.items())
-            target.check_output(f"mkdir {referral} && cd {referral} && {written} && echo 1 > enable")
-            ends.callback(target.run, f"rmdir {referral}")
-            return found
-
-        yield start
+        yield lambda mode, *more: ends.enter_context(referred(target, mode, *more))
     until(lambda: len(initiator.check_output("ls /sys/class/nvme").split()) == 4, 30)
 
 

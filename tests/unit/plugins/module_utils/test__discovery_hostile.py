@@ -16,6 +16,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_budget imp
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_log import Entry, pack, read
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DISCOVERY_NQN
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._patience import Patience
 from emulated_fabrics import CONNECTION, SECRET, Kernel, discovering, entry, referral, run
 
 PREFIX = "nqn.2026-11.org.example"
@@ -131,7 +132,7 @@ def test_dead_addresses_end_with_the_last_second(kernel: Kernel, clock: Clock, m
     described["discovery_networks"] = ["10.0.0.0/8", "192.0.2.0/24"]
     described["discovery_limits"] = {"connections": 16384}
     with pytest.raises(converging.NotConverged) as caught:
-        run(kernel, described)
+        run(kernel, described, patience=Patience())
     assert clock.now <= 63
     assert len(asked(kernel)) == 20
     assert ("192.0.2.2", OTHER) in there()
@@ -140,9 +141,28 @@ def test_dead_addresses_end_with_the_last_second(kernel: Kernel, clock: Clock, m
     first = set(asked(kernel))
     kernel.asked.clear()
     with pytest.raises(converging.NotConverged):
-        run(kernel, described, last=caught.value.failed)
+        run(kernel, described, last=caught.value.failed, patience=Patience())
     assert len(asked(kernel)) == 20
     assert not first & set(asked(kernel))
+
+
+def test_a_bad_name_in_a_log_keeps_no_playbook_from_its_end(kernel: Kernel) -> None:
+    kernel.logs["192.0.2.1"] = [entry(OTHER)]
+    declared = {**CONNECTION, "traddr": "192.0.2.3"}
+    run(kernel, {**discovering("192.0.2.1"), "connections": [declared]})
+    assert ("192.0.2.3", CONNECTION["subsysnqn"]) in there()
+    kernel.refuse["192.0.2.2"] = errno.ETIMEDOUT
+    kernel.logs["192.0.2.1"] = [entry(OTHER), entry(OTHER, "192.0.2.2")]
+    outcome = run(kernel, discovering("192.0.2.1"))
+    (line,) = outcome.unmade
+    assert line.startswith(f"mptcp 192.0.2.2:4420 {OTHER}: ETIMEDOUT")
+    # What the description has no more went all the same, and boot has the new one.
+    assert ("192.0.2.3", CONNECTION["subsysnqn"]) not in there()
+    assert ("192.0.2.1", OTHER) in there()
+    assert _state.load("host")["connections"] == []
+    # The service takes it for a reason to come again.
+    with pytest.raises(converging.NotConverged, match="ETIMEDOUT"):
+        run(kernel, discovering("192.0.2.1"), patience=Patience())
 
 
 def test_what_a_peer_refuses_is_not_a_line_each(kernel: Kernel) -> None:
