@@ -65,7 +65,8 @@ class Guard:
         whole = all(state.whole for state in states.values())
         if slow or seen.network or seen.neighbours or seen.closed or self.silent or not whole:
             yield from self._leave_out(services, usable, slow)
-            states = _mptcp_rails.states(services, connections, self.silent)
+            # Asking took its time, and what is whole by now must not be reset.
+            states = _mptcp_rails.states(services, _sock_diag.connections(), self.silent)
         rails = {endpoint["address"]: endpoint["rail"] for endpoint in description["endpoints"]}
         self._why.update({rails[address]: reason for address, reason in seen.closed.items() if address in rails})
         self._why = {rail: why for rail, why in self._why.items() if rail in states and not states[rail].whole}

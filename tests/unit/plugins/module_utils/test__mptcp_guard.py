@@ -90,6 +90,18 @@ def test_missing_subflow_is_given_back(host: Host) -> None:
     assert host.added == ["rail1"]
 
 
+def test_what_came_back_while_the_target_was_asked_is_not_reset(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asking(_ways: Any) -> _mptcp_reach.Silent:
+        if host.now > 1000.0:
+            host.connections = [connection(1, *map(flow, RAILS.values()))]
+        return set()
+
+    monkeypatch.setattr(_mptcp_reach, "silent", asking)
+    host.connections = [connection(1, flow("10.10.0.5"), flow("10.10.2.5"))]
+    host.look(_mptcp_guard.Guard())
+    assert host.added == []
+
+
 @pytest.mark.parametrize(
     "refused", [OSError(34, "too many addresses"), _lock.Busy("held"), _mptcp_converge.NotConverged("ignored")]
 )
