@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
 # They measure no time, and each has one machine that works at a time: together they use the processors.
-TOGETHER = ("kernel", "modules")
+TOGETHER = ("kernel", "modules", "upgrade")
 # They compile kernels: too long for `make test`.
 LONG = ("kernel-debug", "kernel-source")
 # What pytest and Ansible print of a failure; the machines are gone afterwards, so the message has to carry it.

@@ -8,7 +8,7 @@ import json
 
 import pytest
 from fabric import RAILS, namespace_is_served, playbook
-from machines import reboot, until
+from machines import one_or_all, reboot, until
 from testinfra.host import Host
 
 
@@ -55,7 +55,7 @@ def test_dead_rail_is_named(machine: str, initiator: Host, request: pytest.Fixtu
 
 
 @pytest.mark.usefixtures("mended")
-@pytest.mark.parametrize(("machine", "name"), [("initiator", "host1"), ("target", "target1")])
+@pytest.mark.parametrize(("machine", "name"), one_or_all(("target", "target1"), ("initiator", "host1")))
 def test_missing_modules_are_named(machine: str, name: str, request: pytest.FixtureRequest) -> None:
     host: Host = request.getfixturevalue(machine)
     package = host.check_output("dpkg-query -W -f '${Package}\\n' 'nvme-mptcp-modules-*'")

@@ -12,6 +12,7 @@ from typing import Callable, Iterator
 import pytest
 from conftest import PREFIX, UNIT, VOLUMES, everything_is_there, journal, load, mark, until
 from hostile import PORT, Hostile, referred
+from machines import LONG
 from testinfra.host import Host
 
 #: Next to the target on its first rail, and in no network that the inventory knows.
@@ -120,6 +121,7 @@ def test_a_flood_is_as_many_connects_as_are_allowed(initiator: Host, refers: Cal
     assert len(asked(hostile)) < 2 * LIMIT
 
 
+@LONG
 def test_a_log_that_never_holds_still_holds_up_nothing(initiator: Host, refers: Callable[..., Hostile]) -> None:
     with load(initiator, VOLUMES["target1"]):
         since = mark(initiator)
