@@ -112,7 +112,7 @@ def _write(path: str, value: str) -> None:
 
 def put(path: str, content: str | bytes, mode: int = 0o644) -> None:
     """Rename a file into place, so that a reader sees the old content or the new one, also after a crash."""
-    folder = os.path.dirname(path)
+    folder = os.path.dirname(path) or "."
     make_folders(folder, 0o755)
     # mkstemp makes the file 0600 from the start: it can hold what a host may see of a subsystem.
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{os.path.basename(path)}.")
@@ -133,7 +133,7 @@ def make_folders(path: str, mode: int) -> None:
     """Make a folder and those above it that are missing, all with this mode, whatever the umask is."""
     if os.path.isdir(path):
         return
-    above = os.path.dirname(path)
+    above = os.path.dirname(path) or "."
     make_folders(above, mode)
     with contextlib.suppress(FileExistsError):
         # Nobody else gets in before it has its mode, which mkdir(2) makes narrower by the umask.

@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from ansible_collections.nvmeof.mptcp.plugins.filter.foreign import file_name
+from jinja2 import Environment, StrictUndefined
 
 ROLE = Path(__file__).resolve().parents[3] / "roles/nvme_kernel"
 OLD, NEW = "7.2.12+deb13-amd64", "7.3.4+deb13-amd64"
@@ -223,3 +227,19 @@ def test_method_source_says_what_its_kernel_lacks_and_refuses_secure_boot() -> N
     assert "add the transport to its source with nvme_kernel_patches" in lacks
     [refused] = reasons(role(None, {"signed_only": True}, nvme_kernel_reboot=True, **settings))
     assert "loads signed kernels only" in refused
+
+
+def test_another_build_of_the_same_name_is_another_file_of_the_controller() -> None:
+    """Two checkouts bring their packages at the same time; each has to find the one that it built."""
+    fetch, copy = yaml.safe_load((ROLE / "tasks/copy.yml").read_text())
+    places = [fetch["ansible.builtin.fetch"]["dest"], copy["ansible.builtin.copy"]["src"]]
+    jinja = Environment(undefined=StrictUndefined)
+    jinja.filters = {"expanduser": os.path.expanduser, "nvmeof.mptcp.file_name": file_name}
+    first, second = (
+        [
+            jinja.from_string(place).render(item={"path": f"/{build}/modules.deb", "sha256": build * 64})
+            for place in places
+        ]
+        for build in "ab"
+    )
+    assert (len(set(first)), len(set(second)), len({*first, *second})) == (1, 1, 2)

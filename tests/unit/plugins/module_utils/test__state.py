@@ -163,3 +163,12 @@ def test_a_file_and_its_folder_and_the_folders_made_for_it_are_on_the_disk(
     assert synced[:2] == [".", "a"]
     assert synced[2].startswith("a/b/.file.")
     assert synced[3:] == ["a/b"]
+
+
+def test_a_path_below_the_folder_of_the_process_is_as_good_as_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _operation.put("etc/host.json", "1")
+    _operation.put("host.json", "2")
+    assert ((tmp_path / "etc/host.json").read_text(), (tmp_path / "host.json").read_text()) == ("1", "2")
