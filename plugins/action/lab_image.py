@@ -34,6 +34,7 @@ class ActionModule(ActionBase):
                 "cache_dir": {"type": "path", "required": True},
                 "packages": {"type": "list", "elements": "str", "required": True},
                 "mirror": {"type": "str"},
+                "kernel_series": {"type": "str", "default": "newest"},
                 "boot": {"type": "list", "elements": "str", "choices": list(BOOTS), "default": [DIRECT]},
             }
         )
@@ -41,7 +42,7 @@ class ActionModule(ActionBase):
         cache = pathlib.Path(arguments["cache_dir"])
         try:
             mirror = arguments["mirror"] or find_mirror("lab_mirror")
-            kernel = resolve_kernel(mirror.rstrip("/"), cache, progress)
+            kernel = resolve_kernel(mirror.rstrip("/"), cache, arguments["kernel_series"], progress)
             folders, built = ensure_images(
                 cache, mirror.rstrip("/"), kernel, arguments["packages"], arguments["boot"], progress
             )

@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-# The series whose packaged source the patch applies to without fuzz. MPTCP sockets have .read_sock since 7.0.
-SERIES = ("7.2", "7.3")
+# The series whose packaged source the patch applies to without fuzz, newest first; the lab's machines run them, too.
+# MPTCP sockets have .read_sock since 7.0.
+SERIES = ("7.3", "7.2")
 
 # Debian's names of kernel releases: 7.2.12+deb13-cloud-amd64, 7.2.12+deb14-amd64; of a second upload
 # 7.2.12+deb13+1-amd64.

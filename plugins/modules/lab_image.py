@@ -13,7 +13,7 @@ short_description: Build the images of the lab's machines
 author:
   - The nvmeof.mptcp authors (@nvmeof)
 description:
-  - Makes a Debian 13 file system with the newest kernel that the archive has of a supported series (7.2).
+  - Makes a Debian 13 file system with a kernel that the archive has of a supported series (7.3 or 7.2).
   - For machines that boot directly it is C(root.raw), C(vmlinuz) and C(initrd). Machines that boot through GRUB or
     systemd-boot share a disk with both, C(root.raw), and UEFI's code and variables.
   - The result stays in the cache under a hash of everything that made it, so a second run with the same input
@@ -41,6 +41,12 @@ options:
       The URI of a mirror of Debian's archive. Without it, or empty, the one that the controller's apt
       uses.
     type: str
+  kernel_series:
+    description: >-
+      Which of the series that the archive has, V(newest) or V(oldest), or the series itself, for example
+      V(7.2).
+    type: str
+    default: newest
   boot:
     description: The ways in which the machines boot, see M(nvmeof.mptcp.lab_machines).
     type: list

@@ -4,7 +4,7 @@
 
 # Note that this plugin util is PRIVATE to the collection.
 
-"""Which kernel the archive offers: the newest one of a supported series, from the index of the suite's backports."""
+"""Which kernels the archive offers: the newest of each supported series, from the index of the suite's backports."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import pathlib
 import re
 import subprocess
 import tempfile
-import typing as t
 from dataclasses import asdict, dataclass
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_release import SERIES
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mmdebstrap import BACKPORTS
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_report import LabError, Progress
 
-# The series that the collection's kernel patch is tested with and that have a cloud flavour in the archive.
-SERIES = ("7.2",)
+# Which of the series that the archive has; any other word names one.
+NEWEST, OLDEST = "newest", "oldest"
 
 _IMAGE = re.compile(r"linux-image-((\d+\.\d+)\.(\d+)\S*-cloud-amd64)")
 
@@ -36,41 +36,48 @@ class Kernel:
     release: str
 
 
-def newest_kernel(index: str, series: t.Sequence[str]) -> Kernel | None:
-    """The newest cloud kernel of the newest series in a Packages index (Debian policy 5.1), or None."""
-    found: list[tuple[tuple[int, ...], Kernel]] = []
+def newest_kernels(index: str) -> dict[str, Kernel]:
+    """The newest cloud kernel of each series of SERIES that a Packages index (Debian policy 5.1) has, newest first."""
+    found: dict[str, list[tuple[int, Kernel]]] = {series: [] for series in SERIES}
     for paragraph in index.split("\n\n"):
         fields = dict(re.findall(r"^(Package|Version): (.*)$", paragraph, re.MULTILINE))
         match = _IMAGE.fullmatch(fields.get("Package", ""))
-        if match and match[2] in series:
-            order = (*map(int, match[2].split(".")), int(match[3]))
-            found.append((order, Kernel(fields["Package"], fields["Version"], match[1])))
-    return max(found, key=lambda item: item[0])[1] if found else None
+        if match and match[2] in found:
+            found[match[2]].append((int(match[3]), Kernel(fields["Package"], fields["Version"], match[1])))
+    return {series: max(kernels, key=lambda item: item[0])[1] for series, kernels in found.items() if kernels}
 
 
-def resolve_kernel(mirror: str, cache: pathlib.Path, progress: Progress) -> Kernel:
-    """The newest supported kernel at `mirror`; when it cannot be reached, the one it offered last time."""
-    remembered = cache / "kernel.json"
+def resolve_kernel(mirror: str, cache: pathlib.Path, series: str, progress: Progress) -> Kernel:
+    """The kernel that `mirror` offers; when it cannot be reached, the one it offered last time.
+
+    series: NEWEST or OLDEST of SERIES that the archive has, or one of them. Raises LabError.
+    """
+    if series not in (NEWEST, OLDEST, *SERIES):
+        raise LabError(f"lab_kernel_series is {series!r}: write one of {', '.join((NEWEST, OLDEST, *SERIES))}")
+    remembered = cache / f"kernel-{series}.json"
     try:
-        index = packages_index(mirror, BACKPORTS)
+        kernels = newest_kernels(packages_index(mirror, BACKPORTS))
     except OSError as error:
         if not remembered.exists():
             raise LabError(f"{error}; write a mirror of Debian in lab_mirror") from None
         kernel = Kernel(**json.loads(remembered.read_text(encoding="utf-8")))
         progress.say(f"{error}; staying with Linux {kernel.release}")
         return kernel
-    newest = newest_kernel(index, SERIES)
-    if newest is None:
+    there = list(kernels)
+    if not there or (series in SERIES and series not in kernels):
+        wanted = series if series in SERIES else " or ".join(SERIES)
+        has = f"has {', '.join(there)} alone" if there else "has none of them"
         raise LabError(
-            "{} has no cloud kernel of the series {} in {}: use another lab_mirror".format(
-                mirror, ", ".join(SERIES), BACKPORTS
-            )
+            f"{mirror} has no cloud kernel of series {wanted} in {BACKPORTS} ({has}): use another lab_mirror"
         )
+    if len(there) == 1:
+        progress.say(f"of the series {', '.join(SERIES)} the archive has {there[0]} alone: nothing else is tested")
+    kernel = kernels[{NEWEST: there[0], OLDEST: there[-1]}.get(series, series)]
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = remembered.with_suffix(".new")
-    partial.write_text(json.dumps(asdict(newest)), encoding="utf-8")
+    partial.write_text(json.dumps(asdict(kernel)), encoding="utf-8")
     os.replace(partial, remembered)
-    return newest
+    return kernel
 
 
 def packages_index(mirror: str, suite: str) -> str:

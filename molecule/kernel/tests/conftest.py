@@ -18,15 +18,16 @@ from typing import Any, Iterator
 import pytest
 from testinfra.host import Host
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "molecule/shared"))
+sys.path[:0] = [str(Path(__file__).resolve().parents[3] / folder) for folder in ("molecule/shared", "collections")]
 
-import machines
-from machines import LAB_DIR, LONG, ROOT, boot_id, until
+import machines  # noqa: E402
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_release import SERIES # noqa: E402
+from machines import LAB_DIR, LONG, ROOT, boot_id, until # noqa: E402
 
 __all__ = ["LONG", "until"]
 
 SCENARIO = Path(__file__).resolve().parents[1]
-#: The newest kernel of the archive's backports; the lab's machines start with one of an older series.
+#: The newest kernel of the archive's backports; the lab's machines start with one of the oldest series that it has.
 NEWEST = "linux-image-cloud-amd64"
 PANICS = "7.0.0-panics"
 PLAYBOOK = str(ROOT / "playbooks/kernels.yml")
@@ -65,6 +66,9 @@ class Trial:
 
     def variables(self, package: str = "", **more: Any) -> dict[str, Any]:
         """Variables that ask for a kernel on this machine alone, in short times: no firmware here takes minutes."""
+        if package == NEWEST and self.old.startswith(f"{SERIES[0]}."):
+            package = f"linux-image-{self.old.replace('-cloud-', '-')}"
+            print(f"the archive has the series {SERIES[0]} alone: {package} is tried, not a newer kernel")
         asked = {"nvme_kernel_package": f"{{{{ '{package}' if inventory_hostname == '{self.name}' else '' }}}}"}
         times = {"nvme_kernel_boot_timeout": 400, "nvme_kernel_trial_timeout": 500}
         return {"nvme_kernel_reboot": True, **times, **asked, **more}
