@@ -18,7 +18,7 @@ from testinfra.host import Host
 
 sys.path.insert(0, str(ROOT / "collections"))
 
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import namespace_identifiers
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric.identity import namespace_identifiers
 
 RAILS = ("rail0", "rail1", "rail2", "rail3")
 NQN = "nqn.2026-11.org.example:vol0"

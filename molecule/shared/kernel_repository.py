@@ -17,7 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "collections"))
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _kernel_archive, _mmdebstrap  # noqa: E402
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import archive as _kernel_archive  # noqa: E402
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import mmdebstrap  # noqa: E402
 
 PATCH = ROOT / "roles/nvme_kernel/files/patches/nvme-mptcp.patch"
 # The distribution's source, and with the patch.
@@ -44,7 +45,7 @@ def commit(repository: Path, tree: Path, message: str) -> None:
 
 def unpack(cache: Path, series: str, folder: Path) -> None:
     """The source of a series as the distribution packs it."""
-    archive = _kernel_archive.Archive(cache, _mmdebstrap.find_mirror("nvme_kernel_mirror"), "")
+    archive = _kernel_archive.Archive(cache, mmdebstrap.find_mirror("nvme_kernel_mirror"), "")
     [package] = [one for one in archive.resolve(f"linux-source-{series}", print) if one.name.startswith("linux-source")]
     archive.download([package], folder)
     subprocess.run(["dpkg-deb", "--extract", package.file, "package"], cwd=folder, check=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import alias
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.dhchap import alias
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Options whose values are keys, by their names: the test that each is no_log is in test_documentation.py.

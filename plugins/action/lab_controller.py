@@ -11,9 +11,9 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_controller
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition import BOOTS, DIRECT
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_report import LabError
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab import controller
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab.definition import BOOTS, DIRECT
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab.report import LabError
 
 
 class ActionModule(ActionBase):
@@ -33,9 +33,9 @@ class ActionModule(ActionBase):
             }
         )
         try:
-            _lab_controller.check_here()
-            _lab_controller.check_spaces(pathlib.Path(arguments["cache_dir"]), pathlib.Path(arguments["lab_dir"]))
+            controller.check_here()
+            controller.check_spaces(pathlib.Path(arguments["cache_dir"]), pathlib.Path(arguments["lab_dir"]))
         except LabError as error:
             raise AnsibleActionFail(str(error)) from None
-        missing = _lab_controller.missing_packages(arguments["boot"])
+        missing = controller.missing_packages(arguments["boot"])
         return {**result, "changed": False, "missing_packages": missing}

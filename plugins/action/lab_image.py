@@ -13,11 +13,11 @@ from dataclasses import asdict
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._mmdebstrap import MmdebstrapError, find_mirror
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_archive import resolve_kernel
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition import BOOTS, DIRECT
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_image import ensure_images
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_report import LabError, Progress
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build.mmdebstrap import MmdebstrapError, find_mirror
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab.archive import resolve_kernel
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab.definition import BOOTS, DIRECT
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab.image import ensure_images
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab.report import LabError, Progress
 
 
 class ActionModule(ActionBase):

@@ -12,12 +12,13 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_accelerator, _lab_machines
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_controller import check_memory
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_definition import BOOTS, DIRECT, define
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_qemu import Boot
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_report import LabError, Progress
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_snapshot import Image
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab import accelerator as _lab_accelerator
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab import machines
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab.controller import check_memory
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab.definition import BOOTS, DIRECT, define
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab.qemu import Boot
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab.report import LabError, Progress
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab.snapshot import Image
 
 _ARGUMENTS: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -81,7 +82,7 @@ class ActionModule(ActionBase):
                 lab = define(arguments["machines"], arguments["networks"])
                 return {**result, "changed": False, "boot": lab.boots()}
             if arguments["state"] == "absent":
-                return {**result, "changed": _lab_machines.absent(folder, progress)}
+                return {**result, "changed": machines.absent(folder, progress)}
             changed = _present(folder, arguments, progress)
         except LabError as error:
             raise AnsibleActionFail(str(error)) from None
@@ -98,10 +99,10 @@ def _present(folder: pathlib.Path, arguments: dict[str, t.Any], progress: Progre
     folders = {boot: _image_folder(arguments["images"], boot) for boot in lab.boots()}
     accelerator = _lab_accelerator.choose(cache, next(iter(folders.values())) / "vmlinuz", progress)
     images = {boot: Image(path, _boot(path, boot, accelerator)) for boot, path in folders.items()}
-    if _lab_machines.read_record(folder) is None:
+    if machines.read_record(folder) is None:
         meminfo = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8")
         check_memory(sum(machine.memory for machine in lab.machines), meminfo)
-    return _lab_machines.present(folder, cache, lab, images, progress)
+    return machines.present(folder, cache, lab, images, progress)
 
 
 def _image_folder(images: dict[str, str], boot: str) -> pathlib.Path:

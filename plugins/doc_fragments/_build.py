@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options of every module that builds or downloads for other machines; module_utils/_mmdebstrap.py has their specs."""
+"""Options of every module that builds or downloads for others; their specs are in module_utils/_build/mmdebstrap.py."""
 
 from __future__ import annotations
 

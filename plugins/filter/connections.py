@@ -7,13 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import (
-    _connections,
-    _fio_jobs,
-    _host_secrets,
-    _identity,
-)
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._entrance import entrance
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric import connections, fio_jobs, host_secrets, identity
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric.entrance import entrance
 
 
 class FilterModule:
@@ -21,15 +16,15 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
-            "fio_jobs": entrance(_fio_jobs.fio_jobs),
-            "host_keys": entrance(_host_secrets.host_keys),
-            "host_targets": entrance(_connections.host_targets),
-            "nvme_connections": entrance(_connections.nvme_connections),
-            "nvme_discovered": entrance(_connections.nvme_discovered),
-            "nvme_discovery": entrance(_connections.nvme_discovery),
-            "nvme_discovery_networks": entrance(_connections.nvme_discovery_networks),
-            "nvme_discovery_nqns": entrance(_connections.nvme_discovery_nqns),
-            "nvme_planned": entrance(_connections.nvme_planned),
-            "nvme_referrals": entrance(_connections.nvme_referrals),
-            "nvme_hostnqn": entrance(_identity.hostnqn),
+            "fio_jobs": entrance(fio_jobs.fio_jobs),
+            "host_keys": entrance(host_secrets.host_keys),
+            "host_targets": entrance(connections.host_targets),
+            "nvme_connections": entrance(connections.nvme_connections),
+            "nvme_discovered": entrance(connections.nvme_discovered),
+            "nvme_discovery": entrance(connections.nvme_discovery),
+            "nvme_discovery_networks": entrance(connections.nvme_discovery_networks),
+            "nvme_discovery_nqns": entrance(connections.nvme_discovery_nqns),
+            "nvme_planned": entrance(connections.nvme_planned),
+            "nvme_referrals": entrance(connections.nvme_referrals),
+            "nvme_hostnqn": entrance(identity.hostnqn),
         }

@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _grammar
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import grammar
 
 
 def file_name(path: Any) -> str:
     """The name of the file that a path ends in. Raises AnsibleFilterError for what is no name of a file."""
     try:
-        return _grammar.checked("file name", str(path).rpartition("/")[2], "the last part of a path")
-    except _grammar.Refused as error:
+        return grammar.checked("file name", str(path).rpartition("/")[2], "the last part of a path")
+    except grammar.Refused as error:
         raise AnsibleFilterError(str(error)) from error
 
 
@@ -23,4 +23,4 @@ class FilterModule:
     """Filters of the collection."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"file_name": file_name, "shown": _grammar.shown}
+        return {"file_name": file_name, "shown": grammar.shown}

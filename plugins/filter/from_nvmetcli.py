@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import shown
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import KINDS, Attribute, Kind
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import native
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._entrance import entrance
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.grammar import shown
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.attributes import KINDS, Attribute, Kind
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.tree import native
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric.entrance import entrance
 
 DOCUMENTATION = r"""
 name: from_nvmetcli

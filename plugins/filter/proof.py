@@ -7,14 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._unit import digest_of
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._answers import answer
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._entrance import entrance
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric_checks import service_address
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._networks import BadFabric
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.unit import digest_of
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric.answers import answer
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric.checks import service_address
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric.entrance import entrance
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric.networks import BadFabric
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric.proof import proof, ready
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric.rails import machine_rails
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._program import build
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._proof import proof, ready
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._rails import machine_rails
 
 
 def _read_by(hostvars: Mapping[str, Any], host: str, targets: Iterable[str], variable: str) -> list[str]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _mptcp_network, _rails
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._entrance import entrance
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric import mptcp_network, rails
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric.entrance import entrance
 
 
 class FilterModule:
@@ -16,6 +16,6 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
-            "machine_rails": entrance(_rails.machine_rails),
-            "mptcp_plan": entrance(_mptcp_network.mptcp_plan),
+            "machine_rails": entrance(rails.machine_rails),
+            "mptcp_plan": entrance(mptcp_network.mptcp_plan),
         }

@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._entrance import entrance
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import (
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.grammar import Refused
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric.entrance import entrance
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric.identity import (
     UnknownHost,
     derived_serial,
     hostnqn,
     namespace_identifiers,
 )
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._one_subsystem import (
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric.one_subsystem import (
     Apart,
     check_cntlids,
     check_identities,

@@ -12,8 +12,8 @@ import typing as t
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.display import Display
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import KEY_BYTES, generate, malformed, no_secret
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import make_folders, sync_folder
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.dhchap import KEY_BYTES, generate, malformed, no_secret
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.operation import make_folders, sync_folder
 
 DOCUMENTATION = r"""
 name: dhchap_secret

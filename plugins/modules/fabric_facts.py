@@ -44,8 +44,8 @@ ansible_facts:
 import shutil
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_identity import find
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_actual import ip_json, nic_facts
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.identity import find
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp.actual import ip_json, nic_facts
 
 
 def main() -> None:

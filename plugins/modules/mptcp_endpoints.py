@@ -148,9 +148,9 @@ foreign_endpoints:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_converge
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import mending
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.operation import Refused
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.state import mending
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp import converge
 
 
 def _list(**options: dict[str, Any]) -> dict[str, Any]:
@@ -194,11 +194,11 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         with mending(module.warn):
-            result = _mptcp_converge.converge(dict(module.params), check=module.check_mode)
+            result = converge.converge(dict(module.params), check=module.check_mode)
     except Refused as refused:
         applied = [operation.line() for operation in refused.applied]
         module.fail_json(msg=str(refused), applied=applied, changed=bool(applied))
-    except _mptcp_converge.ERRORS as error:
+    except converge.ERRORS as error:
         module.fail_json(msg=str(error))
     for problem in result["missing"]:
         module.warn(f"rail without a usable NIC: {problem}")

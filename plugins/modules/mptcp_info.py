@@ -164,12 +164,10 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
-    _mptcp_counters,
-    _mptcp_rails,
-    _mptcp_saved,
-    _sock_diag,
-)
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._linux import sock_diag
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp import counters as _mptcp_counters
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp import rails as _mptcp_rails
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp import saved
 
 
 def ip(module: AnsibleModule, *arguments: str) -> Any:
@@ -185,7 +183,7 @@ def addresses(module: AnsibleModule) -> dict[str, str]:
     return {info["local"]: link["ifname"] for link in links for info in link.get("addr_info", []) if "local" in info}
 
 
-def shown(connection: _sock_diag.Connection, rails: dict[str, str], owner: dict[str, str]) -> dict[str, Any]:
+def shown(connection: sock_diag.Connection, rails: dict[str, str], owner: dict[str, str]) -> dict[str, Any]:
     """A connection as it is returned. rails: the planned ones with their addresses. owner: NIC by address."""
     named = {address: rail for rail, address in rails.items()}
     out = asdict(connection)
@@ -202,8 +200,8 @@ def main() -> None:
     port = module.params["port"]
     owner = addresses(module)
     try:
-        description = _mptcp_saved.load() or {"endpoints": [], "routes": []}
-        found = _sock_diag.connections()
+        description = saved.load() or {"endpoints": [], "routes": []}
+        found = sock_diag.connections()
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     services = _mptcp_rails.planned(description)

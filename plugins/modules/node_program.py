@@ -75,9 +75,9 @@ import base64
 import zlib
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _unit
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused, checked
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import replace_file
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import unit as _unit
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.grammar import Refused, checked
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.state import replace_file
 
 
 def main() -> None:

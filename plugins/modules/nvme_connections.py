@@ -417,22 +417,22 @@ errors:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._arguments import by_name
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_converge import NotConverged, converge
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_desired import IOPOLICIES, PRUNE, Invalid
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_diff import dump
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_budget import LIMITS
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_options import (
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.arguments import by_name
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.lock import Busy
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.operation import Refused
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.state import mending
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.converge import NotConverged, converge
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.desired import IOPOLICIES, PRUNE, Invalid
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.diff import dump
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.discovery_budget import LIMITS
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.discovery_options import (
     GONE,
     discovered_spec,
     discovery_spec,
 )
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import argument_spec
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_identity import IdentityRefused
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._lock import Busy
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import as_dict
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import mending
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.identity import IdentityRefused
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.options import argument_spec
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.sysfs import as_dict
 
 
 def main() -> None:

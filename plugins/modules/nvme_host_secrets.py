@@ -44,9 +44,11 @@ path:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_saved, _host_turns, _lock, _state
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._arguments import by_name
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import malformed
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import lock, state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.arguments import by_name
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.dhchap import malformed
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import saved
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import turns as _host_turns
 
 
 def main() -> None:
@@ -64,10 +66,10 @@ def main() -> None:
     try:
         turns = _host_turns.looking if module.check_mode else _host_turns.describing
         with turns() as turn, turn():
-            changed = _connections_saved.expect([secrets], _state.CONFIG_DIR, module.check_mode)
-    except (_lock.Busy, ValueError, OSError) as error:
+            changed = saved.expect([secrets], state.CONFIG_DIR, module.check_mode)
+    except (lock.Busy, ValueError, OSError) as error:
         module.fail_json(msg=str(error))
-    path = _connections_saved.file(_state.CONFIG_DIR)
+    path = saved.file(state.CONFIG_DIR)
     shown = f"{path}: other secrets to try\n" if changed else ""
     module.exit_json(changed=changed, path=path, diff={"before": "", "after": shown})
 

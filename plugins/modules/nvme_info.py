@@ -182,11 +182,14 @@ subsystems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_counters, _state, _transport_state, _unit
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_saved import SLICE
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._host_identity import find
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_report import report
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import read
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import state as _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import unit
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.identity import find
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.report import report
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.saved import SLICE
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.sysfs import read
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp import counters
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport import state as _transport_state
 
 
 def main() -> None:
@@ -198,9 +201,9 @@ def main() -> None:
             hostnqn=identity.hostnqn,
             hostid=identity.hostid,
             transport=_transport_state.read(probe=False),
-            node_program=_unit.digest(),
-            counters=_mptcp_counters.counters(),
-            interfaces=_mptcp_counters.interfaces(),
+            node_program=unit.digest(),
+            counters=counters.counters(),
+            interfaces=counters.interfaces(),
             **report(read(), known=_state.owned(SLICE)),
         )
     except (OSError, _state.Damaged) as error:

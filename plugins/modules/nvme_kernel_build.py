@@ -154,16 +154,12 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
-    _cache,
-    _kernel_git,
-    _kernel_package,
-    _kernel_source,
-    _mmdebstrap,
-)
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._chroot import BuildError
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused, shown
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_config import Text
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import cache as _cache
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import git, kernel_package, mmdebstrap
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import source as _kernel_source
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build.chroot import BuildError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build.config import Text
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.grammar import Refused, shown
 
 _SUPPORTED = "x86_64"
 
@@ -174,7 +170,7 @@ def download(url: str, target: pathlib.Path) -> None:
             for block in iter(lambda: response.read(1 << 20), b""):
                 stream.write(block)
     except OSError as error:
-        raise BuildError(f"{_kernel_git.shown(url)} cannot be downloaded: {error}") from None
+        raise BuildError(f"{git.shown(url)} cannot be downloaded: {error}") from None
 
 
 def texts(given: t.Sequence[t.Mapping[str, str]]) -> list[Text]:
@@ -214,13 +210,13 @@ def main() -> None:
             "config_base": {"type": "str", "required": True},
             "config_fragments": {"type": "list", "elements": "dict", "default": [], "options": text},
             "architecture": {"type": "str", "default": "x86_64"},
-            **_mmdebstrap.ARGUMENTS,
+            **mmdebstrap.ARGUMENTS,
         },
         supports_check_mode=True,
     )
     try:
         module.exit_json(**run(module))
-    except (BuildError, Refused, _mmdebstrap.MmdebstrapError, OSError) as error:
+    except (BuildError, Refused, mmdebstrap.MmdebstrapError, OSError) as error:
         module.fail_json(msg=f"the kernel was not built: {error}")
 
 
@@ -234,15 +230,15 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     wanted = {name: value for name, value in given["source"].items() if value}
     source = _kernel_source.find(wanted, cache, download, look_only=module.check_mode)
     patches, fragments = texts(given["patches"]), texts(given["config_fragments"])
-    kernel = _kernel_package.describe(cache, source, patches, given["config_base"], fragments)
+    kernel = kernel_package.describe(cache, source, patches, given["config_base"], fragments)
     built, plan = kernel.built(), []
     if built is None:
-        minutes = _kernel_package.minutes(kernel.base, fragments, os.cpu_count() or 1)
+        minutes = kernel_package.minutes(kernel.base, fragments, os.cpu_count() or 1)
         plan = [f"build {source.identity}: {minutes} minutes or less on this machine, see it grow in {kernel.log}"]
         if not module.check_mode:
-            _mmdebstrap.check_prerequisites()
-            mirror = given["mirror"] or _mmdebstrap.find_mirror("nvme_kernel_mirror")
-            _kernel_package.ensure(kernel, cache, mirror, module.debug)
+            mmdebstrap.check_prerequisites()
+            mirror = given["mirror"] or mmdebstrap.find_mirror("nvme_kernel_mirror")
+            kernel_package.ensure(kernel, cache, mirror, module.debug)
             built = kernel.built()
     return {
         "changed": bool(plan),

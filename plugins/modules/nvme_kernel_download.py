@@ -86,9 +86,12 @@ plan:
 import pathlib
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _cache, _kernel_archive, _kernel_release, _mmdebstrap
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused, shown
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_archive import ArchiveError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import archive as _kernel_archive
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import cache as _cache
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import mmdebstrap
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build.archive import ArchiveError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.grammar import Refused, shown
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport import release as _kernel_release
 
 
 def main() -> None:
@@ -96,7 +99,7 @@ def main() -> None:
         argument_spec={
             "package": {"type": "str", "required": True},
             "repository": {"type": "str", "default": ""},
-            **_mmdebstrap.ARGUMENTS,
+            **mmdebstrap.ARGUMENTS,
         },
         supports_check_mode=True,
     )
@@ -104,7 +107,7 @@ def main() -> None:
     cache = pathlib.Path(module.params["cache_dir"])
     try:
         _cache.check_owner(cache)
-        mirror = module.params["mirror"] or (repository or _mmdebstrap.find_mirror("nvme_kernel_mirror"))
+        mirror = module.params["mirror"] or (repository or mmdebstrap.find_mirror("nvme_kernel_mirror"))
         archive = _kernel_archive.Archive(cache, mirror, repository)
         found = archive.resolve(name, module.debug)
         release = _kernel_archive.kernel_of(found, name)
@@ -117,7 +120,7 @@ def main() -> None:
             _cache.ensure(entry, lambda folder: archive.download(packages, folder), lambda: module.debug(waiting))
         for package in packages if entry.is_dir() else ():
             _cache.check_hash(entry / package.file, package.sha256)
-    except (ArchiveError, Refused, _mmdebstrap.MmdebstrapError, OSError) as error:
+    except (ArchiveError, Refused, mmdebstrap.MmdebstrapError, OSError) as error:
         module.fail_json(msg=f"kernel {shown(name)} was not downloaded: {error}")
     version = packages[0].version
     size = sum(package.size for package in packages)

@@ -108,20 +108,16 @@ import pathlib
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
-    _cache,
-    _loader,
-    _lock,
-    _operation,
-    _packages,
-    _state,
-    _trial_checks,
-    _trial_ledger,
-    _trial_steps,
-)
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused, checked
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_debs import DebError
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._trial_steps import TrialError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import cache
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import lock, state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import operation as _operation
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.grammar import Refused, checked
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._linux import packages
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._linux.debs import DebError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._trial import checks, steps
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._trial import ledger as _trial_ledger
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._trial import loader as _loader
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._trial.steps import TrialError
 
 
 def arm(module: AnsibleModule, loader: _loader.Loader | None, ledger: dict[str, t.Any]) -> list[str]:
@@ -139,7 +135,7 @@ def arm(module: AnsibleModule, loader: _loader.Loader | None, ledger: dict[str, 
         checked("package", name, "name of a package")
         checked("version", package["version"], f"version of package {name}")
         checked("file name", os.path.basename(package["path"]), f"path of package {name}")
-    before = {name: _packages.installed_version(name) for name in wanted}
+    before = {name: packages.installed_version(name) for name in wanted}
     files = {name: os.path.join(folder, os.path.basename(package["path"])) for name, package in wanted.items()}
     missing = {name: file for name, file in files.items() if before[name] != wanted[name]["version"]}
     # In check mode they need not be there yet.
@@ -149,14 +145,14 @@ def arm(module: AnsibleModule, loader: _loader.Loader | None, ledger: dict[str, 
     obstacles = find_obstacles(release, running, loader, ledger, sources, complete=len(sources) == len(missing))
     if obstacles or loader is None:
         raise TrialError(f"kernel {release} cannot be tried on this machine: {'; '.join(obstacles)}")
-    operations = [*loader.keep_default(running), *_packages.install(list(missing.values()), "the kernel's packages")]
+    operations = [*loader.keep_default(running), *packages.install(list(missing.values()), "the kernel's packages")]
     lines = [operation.line() for operation in operations]
     if loader.next() != release or stands != "armed":
         lines.append(f"boot kernel {release} once, by {loader.name}; after that {running} again")
     if lines and not module.check_mode:
         trial = _trial_ledger.new_trial(release, running, module.params["timeout"])
         new = [name for name in missing if not before[name]]
-        _trial_steps.arm(loader, ledger, trial, missing, new, boot_id)
+        steps.arm(loader, ledger, trial, missing, new, boot_id)
     if not module.check_mode:
         for file in filter(os.path.exists, files.values()):
             os.unlink(file)
@@ -166,7 +162,7 @@ def arm(module: AnsibleModule, loader: _loader.Loader | None, ledger: dict[str, 
 def verify(files: t.Mapping[str, str], wanted: t.Mapping[str, t.Mapping[str, str]]) -> None:
     """Raises OSError for a package's file that is not the one that was built or downloaded."""
     for name, file in files.items():
-        _cache.check_hash(pathlib.Path(file), wanted[name]["sha256"])
+        cache.check_hash(pathlib.Path(file), wanted[name]["sha256"])
 
 
 def find_obstacles(
@@ -178,14 +174,14 @@ def find_obstacles(
     complete: bool,
 ) -> list[str]:
     """Everything that stands in the way. complete: whether all that is to be installed can be looked at."""
-    found = _trial_checks.machine(loader, running, ledger["trial"])
-    debs, image = _trial_checks.read_all(sources)
+    found = checks.machine(loader, running, ledger["trial"])
+    debs, image = checks.read_all(sources)
     if complete:
-        found += _trial_checks.packages(release, debs, image, _trial_checks.architecture())
+        found += checks.packages(release, debs, image, checks.architecture())
     folders = loader.folders() if loader else []
-    found += _trial_checks.space(release, debs, image, _trial_checks.ram_disk(running), folders, _trial_checks.free)
+    found += checks.space(release, debs, image, checks.ram_disk(running), folders, checks.free)
     if sources and not found:
-        found += _trial_checks.installation((*_packages.INSTALL, *sources))
+        found += checks.installation((*packages.INSTALL, *sources))
     return found
 
 
@@ -196,7 +192,7 @@ def keep(module: AnsibleModule, loader: _loader.Loader | None, ledger: dict[str,
         raise TrialError(f"kernel {release} does not run, {running} does: only a running kernel is kept")
     if loader is None:
         raise TrialError(f"kernel {release} cannot be made the default: {_loader.UNKNOWN}")
-    return _trial_steps.keep(loader, ledger, release, module.params["keep"], not module.check_mode)
+    return steps.keep(loader, ledger, release, module.params["keep"], not module.check_mode)
 
 
 def end(module: AnsibleModule, loader: _loader.Loader | None, ledger: dict[str, t.Any]) -> list[str]:
@@ -207,7 +203,7 @@ def end(module: AnsibleModule, loader: _loader.Loader | None, ledger: dict[str, 
             # It stays; the next run does what is left to do for that.
             return []
         raise TrialError(f"kernel {trial['release']} is running on trial: boot the old one, then end the trial")
-    return _trial_steps.end(loader, ledger, not module.check_mode)
+    return steps.end(loader, ledger, not module.check_mode)
 
 
 STEPS = {"armed": arm, "kept": keep, "ended": end}
@@ -234,14 +230,14 @@ def main() -> None:
     damaged: list[str] = []
     try:
         checked("kernel release", module.params["release"], "release")
-        with _lock.lock("kernel"), _state.mending(damaged.append):
+        with lock.lock("kernel"), state.mending(damaged.append):
             loader, ledger = _loader.find(), _trial_ledger.read()
             lines = STEPS[module.params["state"]](module, loader, ledger)
             if damaged:
                 lines.append("write the record of trials anew")
                 if not module.check_mode:
                     _trial_ledger.write(_trial_ledger.read())
-    except (TrialError, DebError, Refused, _operation.Refused, _lock.Busy, _state.Damaged, OSError) as error:
+    except (TrialError, DebError, Refused, _operation.Refused, lock.Busy, state.Damaged, OSError) as error:
         module.fail_json(msg=str(error))
     for line in damaged:
         module.warn(line)

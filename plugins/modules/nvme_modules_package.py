@@ -84,9 +84,11 @@ plan:
 import pathlib
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _cache, _kernel_release, _mmdebstrap, _module_package
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._chroot import BuildError
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused, checked
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import cache as _cache
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import mmdebstrap, module_package
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build.chroot import BuildError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.grammar import Refused, checked
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport import release as _kernel_release
 
 
 def main() -> None:
@@ -95,7 +97,7 @@ def main() -> None:
             "kernel_release": {"type": "str", "required": True},
             "kernel_version": {"type": "str", "required": True},
             "patch": {"type": "str", "required": True},
-            **_mmdebstrap.ARGUMENTS,
+            **mmdebstrap.ARGUMENTS,
         },
         supports_check_mode=True,
     )
@@ -111,7 +113,7 @@ def main() -> None:
         module.fail_json(msg="kernel_release: " + "; ".join(obstacles))
         return
     cache = pathlib.Path(module.params["cache_dir"])
-    package = _module_package.describe(cache, release, version, module.params["patch"])
+    package = module_package.describe(cache, release, version, module.params["patch"])
     try:
         _cache.check_owner(cache)
     except OSError as error:
@@ -119,13 +121,13 @@ def main() -> None:
     changed = not package.path.exists()
     if changed and not module.check_mode:
         try:
-            _mmdebstrap.check_prerequisites()
-            mirror = module.params["mirror"] or _mmdebstrap.find_mirror("nvme_kernel_mirror")
-            _module_package.ensure(package, cache, mirror, module.debug)
-        except (BuildError, _mmdebstrap.MmdebstrapError, OSError) as error:
+            mmdebstrap.check_prerequisites()
+            mirror = module.params["mirror"] or mmdebstrap.find_mirror("nvme_kernel_mirror")
+            module_package.ensure(package, cache, mirror, module.debug)
+        except (BuildError, mmdebstrap.MmdebstrapError, OSError) as error:
             module.fail_json(msg=f"{package.name} was not built: {error}")
     try:
-        sha256 = _module_package.recorded_hash(package)
+        sha256 = module_package.recorded_hash(package)
     except OSError as error:
         module.fail_json(msg=f"{package.name}: {error}")
     module.exit_json(

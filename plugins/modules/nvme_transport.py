@@ -79,18 +79,16 @@ import typing as t
 from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
-    _cache,
-    _lock,
-    _module_files,
-    _module_swap,
-    _operation,
-    _packages,
-    _transport_state,
-)
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._grammar import Refused, checked, shown
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_release import MODULES_PACKAGE
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport_probe import ProbeError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import cache
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import lock
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import operation as _operation
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.grammar import Refused, checked, shown
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._linux import packages
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport import modules as _module_files
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport import state as _transport_state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport import swap as _module_swap
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport.probe import ProbeError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport.release import MODULES_PACKAGE
 
 
 def in_use(modules: list[_module_files.Module]) -> str:
@@ -131,10 +129,10 @@ def read_all() -> list[_module_files.Module]:
 
 def installation(package: str, before: str, version: str, source: str) -> list[_operation.Operation]:
     """Bring a package of modules to a version, and have apt remove it with its kernel."""
-    plan = _packages.install([source], package) if before != version else []
+    plan = packages.install([source], package) if before != version else []
     # Installed by name, the modules would keep a kernel that apt otherwise removes once it is old, until /boot is full.
     kernel = package.replace(MODULES_PACKAGE, "linux-image-", 1)
-    if _packages.is_automatic(kernel) and (plan or not _packages.is_automatic(package)):
+    if packages.is_automatic(kernel) and (plan or not packages.is_automatic(package)):
         plan.append(_operation.Operation("run", argv=("apt-mark", "auto", "--", package), about=package))
     return plan
 
@@ -142,7 +140,7 @@ def installation(package: str, before: str, version: str, source: str) -> list[_
 def bring(module: AnsibleModule) -> dict[str, t.Any]:
     """Install, load and prove the modules; the module's result."""
     package, version, load = module.params["package"], module.params["version"], module.params["load"]
-    found, before = read_all() if load else [], _packages.installed_version(package)
+    found, before = read_all() if load else [], packages.installed_version(package)
     install = installation(package, before, version, module.params["src"])
     expected = found
     if before != version:
@@ -154,11 +152,11 @@ def bring(module: AnsibleModule) -> dict[str, t.Any]:
     plan = install + (_module_swap.plan(expected) if load else [])
     if not module.check_mode:
         if before != version:
-            _cache.check_hash(pathlib.Path(module.params["src"]), module.params["sha256"])
+            cache.check_hash(pathlib.Path(module.params["src"]), module.params["sha256"])
         carry_out(module, install)
         if load:
             # Not while apt works: until here nothing that runs is touched.
-            with _lock.lock("target", "host", timeout=_lock.ONE_CONNECT):
+            with lock.lock("target", "host", timeout=lock.ONE_CONNECT):
                 swap(module)
     return {
         "changed": bool(plan),
@@ -200,9 +198,9 @@ def main() -> None:
         checked("version", module.params["version"], "version")
         if not os.path.isabs(module.params["src"]):
             raise Refused(f"src is {shown(module.params['src'])}, which is no absolute path of a file; name one")
-        with _lock.lock("kernel"):
+        with lock.lock("kernel"):
             result = bring(module)
-    except (Refused, _lock.Busy, OSError) as error:
+    except (Refused, lock.Busy, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

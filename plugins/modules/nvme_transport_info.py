@@ -176,8 +176,11 @@ next:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _loader, _state, _transport_state, _trial_state
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport_probe import ProbeError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import state as _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport import state as _transport_state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport.probe import ProbeError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._trial import loader as _loader
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._trial import state as _trial_state
 
 
 def main() -> None:

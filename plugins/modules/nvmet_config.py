@@ -445,14 +445,14 @@ problems:
 import dataclasses
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._lock import Busy
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_arguments import arguments, description
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import Disruptive, NotConverged, converge
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_prune import CHOICES
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import label, render
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._state import Unsaved, mending
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.lock import Busy
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.operation import Refused
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.state import Unsaved, mending
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.arguments import arguments, description
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.converge import Disruptive, NotConverged, converge
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.description import Invalid
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.prune import CHOICES
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.tree import label, render
 
 
 def main() -> None:

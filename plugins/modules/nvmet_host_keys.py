@@ -48,14 +48,14 @@ plan:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._arguments import by_name
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import malformed
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._lock import Busy
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import Disruptive, NotConverged
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_keys import NotServed, give
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import render
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Refused
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.arguments import by_name
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.dhchap import malformed
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.lock import Busy
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.operation import Refused
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.converge import Disruptive, NotConverged
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.description import Invalid
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.keys import NotServed, give
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.tree import render
 
 
 def main() -> None:

@@ -63,9 +63,9 @@ undescribable:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._configfs import Live, gather
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_describable import describable
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import Invalid
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.configfs import Live, gather
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.describable import describable
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.description import Invalid
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ _FOLDER = Path(__file__).parents[1] / "module_utils"
 _SHEBANG = b"#!/usr/bin/python3 -I\n"
 _MAIN = f"""\
 import sys
-from {PACKAGE}._node import main
+from {PACKAGE}._node.main import main
 sys.exit(main(sys.argv[1:]))
 """
 # One date for every member and no compression, whose result differs between versions of zlib: equal sources give equal
@@ -35,21 +35,23 @@ def sources() -> dict[str, str]:
         if name not in texts:
             texts[name] = (_FOLDER / f"{name}.py").read_text(encoding="utf-8")
             waiting |= _imports(texts[name])
-    parts = PACKAGE.split(".")
-    found = {f"{'/'.join([*parts, name])}.py": text for name, text in texts.items() if name != "__main__"}
+    base = PACKAGE.replace(".", "/")
+    found = {f"{base}/{name}.py": text for name, text in texts.items() if name != "__main__"}
     # zipimport finds no namespace package without an entry of its own.
-    packages = {"/".join([*parts[:depth], "__init__.py"]): "" for depth in range(1, len(parts) + 1)}
+    packages = {
+        f"{folder}/__init__.py": "" for path in found for folder in map(str, Path(path).parents) if folder != "."
+    }
     return {"__main__.py": _MAIN, **found, **packages}
 
 
 def _imports(text: str) -> set[str]:
-    """Names of the collection's module_utils that a source imports."""
+    """The collection's module_utils that a source imports, as paths without their ending: _core/state."""
     found = set()
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and node.module == PACKAGE:
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{PACKAGE}."):
-            found.add((node.module or "").rpartition(".")[2])
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{PACKAGE}."):
+            inside = (node.module or "")[len(PACKAGE) + 1 :].replace(".", "/")
+            # A package has modules to import, and a module has names.
+            found |= {inside} if "/" in inside else {f"{inside}/{alias.name}" for alias in node.names}
     return found
 
 

@@ -16,9 +16,9 @@ import sys
 import time
 from typing import Any, Callable
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _nvmet_converge
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._connections_converge import converge
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DEVICE, render
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.converge import converge
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.options import DEVICE, render
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet import converge as _nvmet_converge
 
 TARGETS, SUBSYSTEMS, PORTS = 2, 8, 4
 COUNT = TARGETS * SUBSYSTEMS * PORTS

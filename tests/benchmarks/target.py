@@ -23,8 +23,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "collections"))
 
 from ansible_collections.nvmeof.mptcp.plugins.filter.from_nvmetcli import from_nvmetcli  # noqa: E402
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._mmdebstrap import find_mirror  # noqa: E402
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_archive, _program  # noqa: E402
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build.mmdebstrap import find_mirror  # noqa: E402
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _program  # noqa: E402
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab import archive  # noqa: E402
 
 LAB_DIR = Path(os.environ.get("LAB_DIR") or ROOT / ".lab" / "bench").resolve()
 RUNS = int(os.environ.get("RUNS", "3"))
@@ -46,14 +47,14 @@ def ssh(command: str, content: bytes = b"") -> str:
 def nvmetcli() -> dict[str, bytes]:
     """The packages of Debian testing by file name, as its index and their hashes say."""
     mirror = find_mirror("lab_mirror").rstrip("/")
-    index = _lab_archive.packages_index(mirror, "testing")
+    index = archive.packages_index(mirror, "testing")
     found = {}
     for paragraph in index.split("\n\n"):
         fields = dict(re.findall(r"^(Package|Filename|SHA256): (.*)$", paragraph, re.MULTILINE))
         if fields.get("Package") in PACKAGES:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / Path(fields["Filename"]).name
-                _lab_archive.download(f"{mirror}/{fields['Filename']}", str(path))
+                archive.download(f"{mirror}/{fields['Filename']}", str(path))
                 content = path.read_bytes()
             assert hashlib.sha256(content).hexdigest() == fields["SHA256"], path.name
             found[path.name] = content

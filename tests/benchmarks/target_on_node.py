@@ -12,16 +12,16 @@ import sys
 import time
 from typing import Any, Callable
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _configfs
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import Machine, converge
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.operation import Operation
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet import configfs
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.converge import Machine, converge
 from nvmet import Root  # nvmetcli's library
 
 SUBSYSTEMS, EACH = 10, 100
 SAVED = "saved.json"
 
 
-class Recorder(_configfs.Live):
+class Recorder(configfs.Live):
     """The real kernel, which notes what is asked of it."""
 
     def __init__(self) -> None:

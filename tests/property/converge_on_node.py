@@ -15,9 +15,9 @@ import sys
 import tempfile
 from typing import Any
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._configfs import ROOT, Live, gather
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import Machine, converge
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_tree import describe
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.configfs import ROOT, Live, gather
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.converge import Machine, converge
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.tree import describe
 
 
 def mark(name: str) -> None:

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "collections"), str(ROOT / "tests/unit/plugins/module_utils")]
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import parse  # noqa: E402
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.description import parse  # noqa: E402
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _program  # noqa: E402
 from nvmet_descriptions import CONTROLLERS, DEVICES, descriptions  # noqa: E402
 from nvmet_refusal_cases import CASES  # noqa: E402

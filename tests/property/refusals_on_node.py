@@ -10,8 +10,8 @@ import os
 import sys
 import tempfile
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._configfs import ROOT
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation, perform
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.operation import Operation, perform
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.configfs import ROOT
 
 UNDO = {"mkdir": "rmdir", "symlink": "unlink"}
 

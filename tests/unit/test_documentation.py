@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible.module_utils import basic
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import alias
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.dhchap import alias
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("[!_]*.py"))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible.module_utils import basic
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import alias, generate
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.dhchap import alias, generate
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "molecule/shared"))

@@ -8,12 +8,13 @@ import pwd
 import stat
 from pathlib import Path
 
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_process, _lab_user
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab import process
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab import user as _lab_user
 from machines import LAB_DIR
 
 
 def test_a_machine_is_a_process_of_its_own_user_without_rights_or_a_way_to_them() -> None:
-    machines = _lab_process.find(LAB_DIR)
+    machines = process.find(LAB_DIR)
     assert sorted(where.name for where in machines.values()) == ["host1", "target1"]
     user = str(pwd.getpwnam(_lab_user.NAME).pw_uid)
     for pid in machines:
@@ -27,5 +28,5 @@ def test_a_machine_is_a_process_of_its_own_user_without_rights_or_a_way_to_them(
 
 def test_nobody_else_on_the_controller_comes_to_disks_keys_and_control_sockets() -> None:
     assert not LAB_DIR.stat().st_mode & stat.S_IRWXO
-    for where in _lab_process.find(LAB_DIR).values():
+    for where in process.find(LAB_DIR).values():
         assert where.stat().st_mode & (stat.S_IRWXO | stat.S_IRWXG) == 0

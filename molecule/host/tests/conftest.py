@@ -17,7 +17,7 @@ from testinfra.host import Host
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[3] / folder) for folder in ("molecule/shared", "collections")]
 
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._identity import namespace_identifiers  # noqa: E402
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric.identity import namespace_identifiers  # noqa: E402
 from machines import LAB_DIR, ROOT, connect, one_or_all, until  # noqa: E402
 
 PREFIX = "nqn.2026-11.org.example"

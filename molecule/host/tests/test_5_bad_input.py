@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import generate
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.dhchap import generate
 from conftest import NVMET, PREFIX, VOLUMES, Extra, controllers, everything_is_there, playbook, until
 from machines import one_or_all
 from testinfra.host import Host

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Callable, Iterator
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import generate
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.dhchap import generate
 from conftest import UNIT, VOLUMES, everything_is_there, journal, load, mark, unreachable, until
 from machines import LAB_DIR, LONG, ROOT, reboot
 from testinfra.host import Host

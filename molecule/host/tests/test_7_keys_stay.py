@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import generate
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.dhchap import generate
 from machines import LAB_DIR, LONG, ROOT
 from test_6_rotation import FIRST, SECOND
 from testinfra.host import Host

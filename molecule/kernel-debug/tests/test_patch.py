@@ -11,14 +11,10 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
-    _cache,
-    _chroot,
-    _kernel_archive,
-    _kernel_build,
-    _kernel_git,
-    _mmdebstrap,
-)
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import archive as _kernel_archive
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import cache, kernel, mmdebstrap
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import chroot as _chroot
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import git as _kernel_git
 from kernel_repository import PATCH, ROOT, TAG, git
 
 CACHE = Path("~/.cache/nvmeof-mptcp").expanduser()
@@ -39,7 +35,7 @@ class Tree:
 
     def run(self, *command: str, stdin: str | None = None) -> str:
         where = ["env", "--chdir=" + _chroot.inside(self._chroot, self.folder)]
-        environment = _kernel_build.ENVIRONMENT
+        environment = kernel.ENVIRONMENT
         return _chroot.run(self._chroot, *where, *command, stdin=stdin, environment=environment, lines=200)
 
     def make(self, *targets: str) -> str:
@@ -48,7 +44,7 @@ class Tree:
 
 def unpack_sparse(mirror: str, folder: Path) -> None:
     """Put the program sparse into a folder."""
-    archive = _kernel_archive.Archive(CACHE, "", TESTING.format(mirror, _mmdebstrap.KEYRING))
+    archive = _kernel_archive.Archive(CACHE, "", TESTING.format(mirror, mmdebstrap.KEYRING))
     [package] = archive.resolve("sparse", print)
     archive.download([package], folder)
     subprocess.run(["dpkg-deb", "--extract", package.file, "package"], cwd=folder, check=True)
@@ -57,11 +53,11 @@ def unpack_sparse(mirror: str, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def tree() -> Iterator[Tree]:
-    mirror = _mmdebstrap.find_mirror("nvme_kernel_mirror")
-    chroot = _kernel_build.ensure_chroot(CACHE, mirror, print)
+    mirror = mmdebstrap.find_mirror("nvme_kernel_mirror")
+    chroot = kernel.ensure_chroot(CACHE, mirror, print)
     work = chroot / "build/check"
-    with _cache.locked_folder(work, lambda: None):
-        _cache.empty(work)
+    with cache.locked_folder(work, lambda: None):
+        cache.empty(work)
         (work / "linux").mkdir()
         unpack_sparse(mirror, work)
         _kernel_git.export(REPOSITORY, git(REPOSITORY, "rev-parse", TAG + "^{commit}").strip(), work / "linux")

@@ -21,7 +21,7 @@ from testinfra.host import Host
 sys.path[:0] = [str(Path(__file__).resolve().parents[3] / folder) for folder in ("molecule/shared", "collections")]
 
 import machines  # noqa: E402
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._kernel_release import SERIES  # noqa: E402
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport.release import SERIES  # noqa: E402
 from machines import LAB_DIR, LONG, ROOT, boot_id, until  # noqa: E402
 
 __all__ = ["LONG", "until"]

@@ -159,7 +159,7 @@ def test_a_play_that_is_killed_after_the_reboot(trial: Trial) -> None:
 @pytest.mark.parametrize("trial", ["host1"], indirect=True)
 def test_a_machine_that_stands_still_gets_its_power_cycled(trial: Trial, panics: dict[str, str]) -> None:
     monitor = f"import sys; sys.path.insert(0, {str(ROOT / 'collections')!r}); from pathlib import Path; "
-    monitor += "from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_process import Monitor; "
+    monitor += "from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab.process import Monitor; "
     monitor += f"Monitor(Path({str(LAB_DIR / trial.name)!r})).execute('system_reset')"
     # As good as no timeout, which would be refused: the kernel stands where it panicked.
     still, options = "/etc/default/grub.d/zz-still.cfg", 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX panic=86400"'

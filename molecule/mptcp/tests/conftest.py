@@ -14,7 +14,7 @@ from testinfra.host import Host
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[3] / folder) for folder in ("molecule/shared", "collections")]
 
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab_process import Monitor  # noqa: E402
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab.process import Monitor  # noqa: E402
 from fabric import PORT, RAILS, identity, initiator, io, queues, subflows, target  # noqa: E402
 from machines import ALL, LAB_DIR, until  # noqa: E402
 

@@ -139,7 +139,7 @@ def test_a_nic_that_is_unplugged_and_plugged_in(initiator: Host) -> None:
         monitor("host1", "device_del", id="nic-rail1")
         until(gone, 20)
         time.sleep(5)
-        # As _lab_qemu.py gives it at the start.
+        # As _lab/qemu.py gives it at the start.
         device = {"driver": "virtio-net-pci", "netdev": "rail1", "id": "nic-rail1", "romfile": ""}
         monitor("host1", "device_add", **device, mac=mac, addr=f"0x{slot}")
         since = now(initiator)

@@ -16,9 +16,9 @@ import sys
 import time
 from typing import Any, Iterator
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._configfs import ROOT, Live
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_converge import Machine, Result, converge
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.operation import Operation
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.configfs import ROOT, Live
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.converge import Machine, Result, converge
 
 
 class Mortal(Live):

@@ -9,7 +9,7 @@ import importlib
 from typing import Any, Iterator
 
 import yaml
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_actual import nic_facts
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp.actual import nic_facts
 from foreign.tasks import Task
 
 NQN = "nqn.2026-11.org.example:vol0"

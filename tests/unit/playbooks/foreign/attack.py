@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Iterator
 from unittest import mock
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _grammar
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import grammar
 from foreign import answers
 from foreign.build_host import BuildHost
 from foreign.fabric import NODES, Fabric, Visit, leaves
@@ -38,7 +38,7 @@ HOSTILE_LINES = (
     "CONFIG_X=y\0",
     "include ../../etc/x",
 )
-_ANYTHING = _grammar.Grammar(re.compile(".*", re.DOTALL), 1 << 20, "anything")
+_ANYTHING = grammar.Grammar(re.compile(".*", re.DOTALL), 1 << 20, "anything")
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def everything() -> dict[str, Any]:
                             refused.setdefault(said, []).append(case)
         without = {}
         for kind in refused:
-            with mock.patch.dict(_grammar.GRAMMARS, {kind: _ANYTHING}):
+            with mock.patch.dict(grammar.GRAMMARS, {kind: _ANYTHING}):
                 found = (what for case in refused[kind] for what, _said in attack.of_one(case))
                 without[kind] = "violation" in found
         return {

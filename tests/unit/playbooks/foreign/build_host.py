@@ -18,7 +18,8 @@ from unittest import mock
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mmdebstrap, _module_files
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import mmdebstrap
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport import modules
 from foreign import answers
 
 #: Names of temporary folders differ from run to run.
@@ -82,8 +83,8 @@ class BuildHost:
             for place, name, new in (
                 (AnsibleModule, "exit_json", end),
                 (AnsibleModule, "fail_json", fail),
-                (_mmdebstrap, "check_prerequisites", mock.Mock()),
-                (_module_files, "build_id", mock.Mock(return_value="0" * 40)),
+                (mmdebstrap, "check_prerequisites", mock.Mock()),
+                (modules, "build_id", mock.Mock(return_value="0" * 40)),
                 (subprocess, "Popen", self._program),
             ):
                 patched.enter_context(mock.patch.object(place, name, new))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.nvmeof.mptcp.plugins.filter.from_nvmetcli import from_nvmetcli
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import parse
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.description import parse
 
 VOL, HOST = "nqn.2026-11.org.example:vol0", "nqn.2026-11.org.example:host1"
 SAVED = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ansible_collections.nvmeof.mptcp.plugins.filter.proof import of_start
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _unit
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import unit
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _program
 
 
@@ -15,7 +15,7 @@ def test_a_machine_has_the_program_that_was_installed_on_it(tmp_path: Path) -> N
     def problems() -> list[str]:
         found = {
             "transport": {"present": True, "kernel_release": "7.2.12"},
-            "node_program": _unit.digest(str(path)),
+            "node_program": unit.digest(str(path)),
             "controllers": [],
             "interfaces": {},
             "counters": {},
@@ -24,5 +24,5 @@ def test_a_machine_has_the_program_that_was_installed_on_it(tmp_path: Path) -> N
 
     [problem] = problems()
     assert "no program" in problem
-    path.write_bytes(_unit.compiled(_program.build()))
+    path.write_bytes(unit.compiled(_program.build()))
     assert problems() == []

@@ -7,7 +7,7 @@ import itertools
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.nvmeof.mptcp.plugins.filter.subsystems import subsystems
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_description import parse
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.description import parse
 
 VOL = "nqn.2026-11.org.example:vol0"
 HOSTVARS = {

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.nvmeof.mptcp.plugins.lookup.dhchap_secret import kept
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._dhchap import KEY_BYTES, generate, malformed, no_secret
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.dhchap import KEY_BYTES, generate, malformed, no_secret
 
 ROOT = Path(__file__).resolve().parents[4]
 

@@ -15,25 +15,18 @@ from typing import Any
 
 import nvme_tree
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
-    _connections_apply,
-    _discovery,
-    _discovery_log,
-    _host_identity,
-    _host_names,
-    _lock,
-    _nvme_connect,
-    _nvme_reauth,
-    _nvme_sysfs,
-    _patience,
-    _state,
-)
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_converge as converging
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _connections_round as rounds
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_budget import Budget
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._discovery_log import Entry
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._fabrics_options import DISCOVERY_NQN
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvme_sysfs import Controller
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import lock
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import state as _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import apply, identity, names, patience, reauth, sysfs
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import connect as _nvme_connect
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import converge as converging
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import discovery as _discovery
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import discovery_log as _discovery_log
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import round as rounds
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.discovery_budget import Budget
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.discovery_log import Entry
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.options import DISCOVERY_NQN
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.sysfs import Controller
 
 CONNECTION = {"transport": "mptcp", "traddr": "192.0.2.1", "trsvcid": "4420", "subsysnqn": nvme_tree.NQN}
 SECRET = nvme_tree.SECRET
@@ -105,7 +98,7 @@ class Kernel:
         return f"nvme{number}"
 
     def connector(self, timeout: float) -> _nvme_connect.Connector:
-        known = _patience.Patience(lambda: self.now)
+        known = patience.Patience(lambda: self.now)
         return _nvme_connect.Connector(timeout, ask=lambda options: self.connect(options), patience=known)
 
     def discovery_log(self, controller: Controller, budget: Budget) -> list[Entry]:
@@ -163,31 +156,31 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     """This machine is below tmp_path: its sysfs, its /etc and what we keep."""
     root = str(tmp_path)
     found = Kernel(tmp_path)
-    monkeypatch.setattr(converging, "read", functools.partial(_nvme_sysfs.read, root))
+    monkeypatch.setattr(converging, "read", functools.partial(sysfs.read, root))
     monkeypatch.setattr(rounds, "users", lambda device: found.used.get(device, []))
     monkeypatch.setattr(rounds, "members", lambda device: found.carried.get(device, []))
     monkeypatch.setattr(_discovery, "kernel_log", lambda controller, budget: found.discovery_log(controller, budget))
-    monkeypatch.setattr(rounds, "Names", functools.partial(_host_names.Names, lookup=found.resolve))
+    monkeypatch.setattr(rounds, "Names", functools.partial(names.Names, lookup=found.resolve))
     monkeypatch.setattr(rounds, "_loaded", lambda module: True)
-    monkeypatch.setattr(_connections_apply, "perform_other", lambda operation: found.write(operation))
+    monkeypatch.setattr(apply, "perform_other", lambda operation: found.write(operation))
     ticks = itertools.count()
     rewriter = functools.partial(
-        _nvme_reauth.Rewriter,
+        reauth.Rewriter,
         open_log=found.open_log,
         clock=lambda: float(next(ticks)),
         sleep=lambda seconds: None,
         root=root,
     )
-    monkeypatch.setattr(_connections_apply, "Rewriter", rewriter)
-    monkeypatch.setattr(rounds, "secret", lambda path: _nvme_reauth.secret(root + path))
+    monkeypatch.setattr(apply, "Rewriter", rewriter)
+    monkeypatch.setattr(rounds, "secret", lambda path: reauth.secret(root + path))
     monkeypatch.setattr(_state, "CONFIG_DIR", os.path.join(root, "etc"))
-    monkeypatch.setattr(_host_identity, "find", functools.partial(_host_identity.find, root))
-    monkeypatch.setattr(_host_identity, "write", functools.partial(_host_identity.write, root=root))
+    monkeypatch.setattr(identity, "find", functools.partial(identity.find, root))
+    monkeypatch.setattr(identity, "write", functools.partial(identity.write, root=root))
     for keeps in (_state.load, _state.save, _state.would_save):
         monkeypatch.setattr(keeps, "__defaults__", (os.path.join(root, "etc"),))
     for keeps in (_state.owned, _state.own):
         monkeypatch.setattr(keeps, "__defaults__", (os.path.join(root, "own"),))
-    monkeypatch.setattr(_lock, "FOLDER", os.path.join(root, "locks"))
+    monkeypatch.setattr(lock, "FOLDER", os.path.join(root, "locks"))
     return found
 
 

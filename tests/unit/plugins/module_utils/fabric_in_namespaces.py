@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp_actual import nic_facts
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._mptcp_network import mptcp_plan
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp.actual import nic_facts
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric.mptcp_network import mptcp_plan
 from fabric_programs import CONNECT, CONVERGE, SERVE
 
 ROOT = Path(__file__).resolve().parents[4]

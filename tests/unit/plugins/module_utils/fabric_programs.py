@@ -4,7 +4,8 @@
 
 CONVERGE = """
 import json, sys
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _lock, _mptcp_converge, _state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import lock, state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp import converge
 folder, plan = sys.argv[1], json.loads(sys.argv[2])
 for function in (_state.load, _state.save, _state.would_save, _state.owned, _state.own):
     function.__defaults__ = (folder,)
@@ -14,7 +15,7 @@ print(json.dumps(_mptcp_converge.converge(plan, check=sys.argv[3:] == ["check"])
 WATCH = CONVERGE.replace(
     CONVERGE.splitlines()[-1],
     """
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _mptcp_guard, _mptcp_watch
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp import guard, watch
 # How often it looks when nothing is told.
 _mptcp_guard.SLOW = float((sys.argv[3:] or [_mptcp_guard.SLOW])[0])
 print("ready", flush=True)
@@ -54,7 +55,7 @@ for _ in sys.stdin:
 """
 CONNECT = """
 import json, socket, sys, time
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _sock_diag
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._linux import sock_diag
 kept, address, count, flows = [], sys.argv[1], *map(int, sys.argv[2:])
 def found():
     return [sorted((flow.local, flow.backup) for flow in one.subflows if flow.established)
@@ -78,7 +79,7 @@ print(json.dumps(found()))
 # Keeps connections busy until it is killed; a line on standard input asks for the subflows of each.
 HOLD = """
 import json, socket, sys, threading, time
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _sock_diag
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._linux import sock_diag
 address, count, errors, sent = sys.argv[1], int(sys.argv[2]), [], [0]
 def carry(one):
     try:

@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Iterator
 
-_LOCK = "ansible_collections.nvmeof.mptcp.plugins.module_utils._lock"
+_LOCK = "ansible_collections.nvmeof.mptcp.plugins.module_utils._core.lock"
 _OURS = f"import sys; from {_LOCK} import lock\nwith lock(*sys.argv[2:], folder=sys.argv[1], timeout=0): "
 #: What programs of earlier releases do around every change.
 _EARLIER = (

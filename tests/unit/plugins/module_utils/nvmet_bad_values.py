@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import Kind
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.attributes import Kind
 
 VOL = "nqn.2026-11.org.example:vol0"
 DEEP: list = []

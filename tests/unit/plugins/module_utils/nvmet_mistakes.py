@@ -12,7 +12,7 @@ import copy
 from random import Random
 from typing import Any, Callable, Iterator
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_attributes import KINDS, Kind
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.attributes import KINDS, Kind
 from nvmet_bad_values import DEEP, NONSENSE, NQNS, VOL, bad_values
 
 OTHER = "nqn.2026-11.org.example:vol1"

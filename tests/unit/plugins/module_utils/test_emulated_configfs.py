@@ -7,8 +7,8 @@ from __future__ import annotations
 import errno
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet_refusals import explain
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._operation import Operation
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.operation import Operation
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.refusals import explain
 from emulated_configfs import ROOT, EmulatedKernel
 from nvmet_refusal_cases import CASES
 

@@ -7,18 +7,16 @@ import contextlib
 from typing import Any, Iterator
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import (
-    _cache,
-    _lock,
-    _module_swap,
-    _operation,
-    _packages,
-)
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._module_files import MODULES, Module
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import cache
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import lock as _lock
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import operation as _operation
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._linux import packages
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport import swap
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport.modules import MODULES, Module
 from ansible_collections.nvmeof.mptcp.plugins.modules import nvme_transport
 
 PACKAGE = "nvme-mptcp-modules-7.2.12+deb13-amd64"
-INSTALL = " ".join((*_packages.INSTALL, "/var/cache/modules.deb"))
+INSTALL = " ".join((*packages.INSTALL, "/var/cache/modules.deb"))
 
 
 class Failed(Exception):
@@ -83,11 +81,11 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(nvme_transport, "read_all", made.read_all)
     monkeypatch.setattr(nvme_transport, "prove", lambda module: None)
     monkeypatch.setattr(_operation, "apply", made.perform)
-    monkeypatch.setattr(_cache, "file_hash", lambda path: made.sha256)
+    monkeypatch.setattr(cache, "file_hash", lambda path: made.sha256)
     monkeypatch.setattr(_lock, "lock", made.lock)
-    monkeypatch.setattr(_packages, "installed_version", lambda package: made.installed)
-    monkeypatch.setattr(_packages, "is_automatic", lambda package: package in made.automatic)
-    monkeypatch.setattr(_module_swap, "holders", lambda modules, users: {each.name: made.holders for each in modules})
+    monkeypatch.setattr(packages, "installed_version", lambda package: made.installed)
+    monkeypatch.setattr(packages, "is_automatic", lambda package: package in made.automatic)
+    monkeypatch.setattr(swap, "holders", lambda modules, users: {each.name: made.holders for each in modules})
     return made
 
 

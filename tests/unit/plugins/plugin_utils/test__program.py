@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils import _unit
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import unit
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _program
 
 
@@ -35,35 +35,36 @@ def test_program_runs_without_the_collection_and_without_ansible(tmp_path: Path)
 def test_an_installed_program_is_compiled_and_another_python_takes_the_sources(tmp_path: Path) -> None:
     program = _program.build()
     path = tmp_path / "nvmeof-mptcp.pyz"
-    path.write_bytes(_unit.compiled(program))
-    assert _unit.digest(str(path)) == _unit.digest_of(program)
-    assert _imported_from(path) == "_node.pyc"
+    path.write_bytes(unit.compiled(program))
+    assert unit.digest(str(path)) == unit.digest_of(program)
+    assert _imported_from(path) == "main.pyc"
     # As a Python wrote it that counts its bytecode otherwise.
     path.write_bytes(path.read_bytes().replace(importlib.util.MAGIC_NUMBER, b"\0\0\r\n"))
-    assert _imported_from(path) == "_node.py"
+    assert _imported_from(path) == "main.py"
 
 
 def _imported_from(path: Path) -> str:
-    code = f"import sys; sys.path.insert(0, {str(path)!r}); import {_program.PACKAGE}._node as it; print(it.__file__)"
+    code = f"import sys; sys.path.insert(0, {str(path)!r}); import {_program.PACKAGE}._node.main as it; print(it.__file__)"
     result = subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True)
     return Path(result.stdout.strip()).name
 
 
 def _with_damaged_bytecode() -> bytes:
-    content = _unit.compiled(_program.build())
+    content = unit.compiled(_program.build())
     place = content.index(importlib.util.MAGIC_NUMBER) + 100
     return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
 
 @pytest.mark.parametrize("content", [b"", b"#!/usr/bin/python3\nPK", _program.build()[:-30], _with_damaged_bytecode()])
 def test_a_damaged_program_is_another_one(content: bytes) -> None:
-    assert _unit.digest_of(content) != _unit.digest_of(_program.build())
+    assert unit.digest_of(content) != unit.digest_of(_program.build())
 
 
 def test_only_what_a_node_needs_is_inside() -> None:
     sources = _program.sources()
-    names = {Path(path).stem for path in sources}
-    assert {"__main__", "_node", "_nvmet_converge", "_netlink"} <= names
-    assert "_module_build" not in names
+    base = f"{_program.PACKAGE.replace('.', '/')}/"
+    inside = {path[len(base) :] for path in sources if path.startswith(base)}
+    assert {"_node/main.py", "_nvmet/converge.py", "_host/boot.py", "_linux/netlink.py"} <= inside
+    assert not [path for path in inside if path.startswith("_build/")]
     for path, text in sources.items():
         assert "from ansible.module_utils" not in text, path

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._mptcp_network import mptcp_plan
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._networks import BadFabric
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric.mptcp_network import mptcp_plan
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._fabric.networks import BadFabric
 
 HERE = Path(__file__).parent
 POSSIBLE = yaml.safe_load((HERE / "topologies.yml").read_text())
