@@ -186,7 +186,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import state as
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import unit
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.identity import find
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.report import report
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.saved import SLICE
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.saved import COMPONENT
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.sysfs import read
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp import counters
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport import state as _transport_state
@@ -204,7 +204,7 @@ def main() -> None:
             node_program=unit.digest(),
             counters=counters.counters(),
             interfaces=counters.interfaces(),
-            **report(read(), known=_state.owned(SLICE)),
+            **report(read(), known=_state.owned(COMPONENT)),
         )
     except (OSError, _state.Damaged) as error:
         module.fail_json(msg=str(error))

@@ -15,29 +15,38 @@ import re
 import stat
 from typing import Iterable, Mapping
 
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.grammar import Grammar
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.operation import make_folders
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.saved_shapes import KEYS
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.shape import Unfit, check
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.state import read_checked, replace_file, writing
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.shape import Shape, Unfit, check
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.state import (
+    Component,
+    read_checked,
+    replace_file,
+    writing,
+)
 
 #: NQN → its keys by the name of their option, for example C(dhchap_key).
 Keys = Mapping[str, Mapping[str, str]]
+#: Of a file of keys: options of the fabrics device, or attributes of nvmet.
+_KEYS: Shape = {f"{name}?": str for name in ("dhchap_secret", "dhchap_ctrl_secret", "dhchap_key", "dhchap_ctrl_key")}
+#: How a saved description refers to one.
+FILE = Grammar(re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9.:_-]+", re.ASCII), 255, "the name of a key file, without a folder")
 
 
 class Unreadable(Exception):
     """A key file cannot be used; the message names the file, the reason and the remedy, and never what is in it."""
 
 
-def folder(slice_name: str, config_dir: str) -> str:
-    """Where the keys of one slice are; no other slice writes or removes files there."""
-    return os.path.join(config_dir, "keys", slice_name)
+def folder(component: Component, config_dir: str) -> str:
+    """Where the keys of one component are; no other one writes or removes files there."""
+    return os.path.join(config_dir, "keys", component.name)
 
 
 def read(path: str) -> dict[str, str]:
     """The keys in one file. Raises Unreadable, also for a file that others than its owner may read."""
     try:
         mode = stat.S_IMODE(os.stat(path).st_mode)
-        found = read_checked(path, lambda keys: check(keys, KEYS))
+        found = read_checked(path, lambda keys: check(keys, _KEYS))
     except FileNotFoundError:
         raise Unreadable(f"key file {path} is missing; run the playbook again, which writes it") from None
     except OSError as error:
@@ -77,7 +86,7 @@ def write(wanted: Keys, files: Mapping[str, str], within: str) -> None:
         path = os.path.join(within, name)
         if not os.path.exists(path):
             with writing(path):
-                # keys/SLICE below the folder of the descriptions, which everybody may look into.
+                # keys/NAME below the folder of the descriptions, which everybody may look into.
                 make_folders(os.path.dirname(os.path.dirname(within)), 0o755)
                 make_folders(within, 0o700)
             replace_file(path, json.dumps(dict(wanted[nqn]), indent=2, sort_keys=True) + "\n", 0o600)

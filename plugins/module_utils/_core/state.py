@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the nvmeof.mptcp authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Note that this module util is PRIVATE to the collection.
-"""What survives a reboot: one JSON file per slice (mptcp, target, host), and what we own.
+"""What survives a reboot: one JSON file for each component (network, target, host), and what we own.
 
 The description is renamed into place only after an apply succeeded, so a refused plan is not applied at the next boot.
 Ownership is written ahead of an apply, so a killed run neither forgets nor adopts anything.
@@ -15,19 +15,48 @@ import json
 import os
 import stat
 import sys
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, NamedTuple
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.operation import Operation, put
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.saved_shapes import FILES
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.shape import Unfit, parse
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.shape import Shape, Unfit, check, parse
 
 #: The saved descriptions; also what the boot units converge to.
 CONFIG_DIR = "/etc/nvmeof-mptcp"
-#: What an earlier description of ours created, per slice.
+#: What an earlier description of ours created.
 OWNED_DIR = "/var/lib/nvmeof-mptcp"
-SLICES = ("mptcp", "target", "host")
+#: What a playbook describes of a machine, by the name of its files.
+COMPONENTS = ("mptcp", "target", "host")
 #: Bytes of a file of ours that is read: several ten thousand namespaces, and well below the memory of any machine.
 LARGEST = 16 * 2**20
+_UNOWNED = "what earlier runs made counts as made by others, and is not removed without being asked"
+
+
+class File(NamedTuple):
+    """A kind of file of ours. check: raises ValueError for what it cannot hold. playbook: writes it anew.
+
+    loss: what a damaged one loses.
+
+    Values that a playbook writes too (options of a connection, attributes of nvmet, the plan of a network) are judged
+    where those of a playbook are; check has what has to be before anything can judge them. A file of an older release
+    has what that release wrote: what was added since may be missing. A key that is not known is of a newer release, and
+    its meaning is not: the file is refused.
+    """
+
+    check: Callable[[Any], None]
+    playbook: str
+    loss: str = ""
+
+
+class Component(NamedTuple):
+    """A part of a machine with a description of its own, saved as NAME.json beside the names of what is ours."""
+
+    name: str
+    saved: File
+
+
+def of_shape(shape: Callable[[], Shape]) -> Callable[[Any], None]:
+    """The check of a File whose content has a shape; it is made when it is needed, for a boot waits for it."""
+    return lambda found: check(found, shape())
 
 
 class Damaged(ValueError):
@@ -89,12 +118,11 @@ def replace_file(path: str, content: str | bytes, mode: int = 0o600) -> None:
         put(path, content, mode)
 
 
-def read(path: str) -> Any | None:
-    """What a file of FILES holds, or None when it does not exist.
+def read(path: str, file: File) -> Any | None:
+    """What a file of ours holds, or None when it does not exist.
 
     Raises Damaged for what is not of its shape, and for one that is larger than LARGEST without reading it.
     """
-    file = FILES[os.path.basename(path)]
     try:
         return read_checked(path, file.check)
     except Unfit as error:
@@ -150,10 +178,10 @@ _mender: Callable[[str], None] | None = None
 _told: set[str] = set()
 
 
-def read_or_mend(path: str) -> Any | None:
+def read_or_mend(path: str, file: File) -> Any | None:
     """As read(), within mending() also None for a damaged file."""
     try:
-        return read(path)
+        return read(path, file)
     except Damaged as error:
         if _mender is None:
             raise
@@ -167,56 +195,62 @@ def _tell(line: str, tell: Callable[[str], None]) -> None:
         tell(line)
 
 
-def load(slice_name: str, config_dir: str = CONFIG_DIR) -> dict[str, Any] | None:
-    """The saved description of a slice, or None when none was ever applied. Raises Damaged, but within mending()."""
-    found: dict[str, Any] | None = read_or_mend(os.path.join(config_dir, f"{slice_name}.json"))
+def load(component: Component, config_dir: str = CONFIG_DIR) -> dict[str, Any] | None:
+    """The saved description, or None when none was ever applied. Raises Damaged, but within mending()."""
+    found: dict[str, Any] | None = read_or_mend(description_file(component, config_dir), component.saved)
     return found
 
 
+def description_file(component: Component, config_dir: str = CONFIG_DIR) -> str:
+    """The file with the saved description."""
+    return os.path.join(config_dir, f"{component.name}.json")
+
+
 def saved(config_dir: str = CONFIG_DIR) -> list[str]:
-    """The slices of which a description was saved, so those that a playbook has deployed here."""
-    return [name for name in SLICES if os.path.exists(os.path.join(config_dir, f"{name}.json"))]
+    """The components of which a description was saved, so those that a playbook has deployed here."""
+    return [name for name in COMPONENTS if os.path.exists(os.path.join(config_dir, f"{name}.json"))]
 
 
-def save(slice_name: str, description: dict[str, Any], config_dir: str = CONFIG_DIR) -> bool:
+def save(component: Component, description: dict[str, Any], config_dir: str = CONFIG_DIR) -> bool:
     """Keep an applied description for the next boot; returns whether the file changed."""
-    path = os.path.join(config_dir, f"{slice_name}.json")
-    if would_save(slice_name, description, config_dir):
+    file = description_file(component, config_dir)
+    if would_save(component, description, config_dir):
         content = json.dumps(description, indent=2, sort_keys=True) + "\n"
         if len(content) > LARGEST:
-            raise Unsaved(errno.EFBIG, f"{len(content)} bytes are more than the {LARGEST} that are read", path)
-        replace_file(path, content)
+            raise Unsaved(errno.EFBIG, f"{len(content)} bytes are more than the {LARGEST} that are read", file)
+        replace_file(file, content)
         return True
     return False
 
 
-def would_save(slice_name: str, description: dict[str, Any], config_dir: str = CONFIG_DIR) -> bool:
+def would_save(component: Component, description: dict[str, Any], config_dir: str = CONFIG_DIR) -> bool:
     """Whether save() would change the file; for check mode."""
-    return load(slice_name, config_dir) != description
+    return load(component, config_dir) != description
 
 
-def owned(slice_name: str, owned_dir: str = OWNED_DIR) -> list[str]:
+def owned(component: Component, owned_dir: str = OWNED_DIR) -> list[str]:
     """Names of the objects that this collection created, sorted; none where that is damaged, which is told.
 
     A unit goes on without it: nothing that is there is taken down for it, and what is missing is made.
     """
     try:
-        return read_or_mend(_owned_path(slice_name, owned_dir)) or []
+        return read_or_mend(*_owned(component, owned_dir)) or []
     except Damaged as error:
         _tell(str(error), lambda line: print(line, file=sys.stderr, flush=True))
         return []
 
 
-def own(slice_name: str, names: list[str], owned_dir: str = OWNED_DIR) -> bool:
+def own(component: Component, names: list[str], owned_dir: str = OWNED_DIR) -> bool:
     """Write down what is ours; call it with the union before an apply and with the description's names after it."""
-    path = _owned_path(slice_name, owned_dir)
+    path, file = _owned(component, owned_dir)
     # A damaged file is written anew also when nothing is ours.
     with contextlib.suppress(Damaged):
-        if sorted(names) == (read(path) or []):
+        if sorted(names) == (read(path, file) or []):
             return False
     replace_file(path, json.dumps(sorted(names), indent=2) + "\n")
     return True
 
 
-def _owned_path(slice_name: str, owned_dir: str) -> str:
-    return os.path.join(owned_dir, f"{slice_name}.owned.json")
+def _owned(component: Component, owned_dir: str) -> tuple[str, File]:
+    names = File(of_shape(lambda: [str]), component.saved.playbook, _UNOWNED)
+    return os.path.join(owned_dir, f"{component.name}.owned.json"), names

@@ -93,7 +93,7 @@ def look(declared: Collection[str] = ()) -> Nvme:
     return recognise(
         nvme,
         [(one.remote, str(one.remote_port)) for one in sock_diag.connections()],
-        {*state.owned(keeping.SLICE), *declared},
+        {*state.owned(keeping.COMPONENT), *declared},
     )
 
 

@@ -30,7 +30,7 @@ class Invalid(ValueError):
 
 @dataclass(frozen=True)
 class Desired:
-    """The host slice: connections by name, who this host is, and the policies.
+    """What is described of a host: connections by name, who this host is, and the policies.
 
     declared: the connections as they are written, names in place. failed: why the others cannot be made; while there is
     one, nothing is pruned, because it is not known which controller is the one that was meant.

@@ -32,8 +32,8 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._linux.device_users i
 
 #: So many connections in vain of those that logs name are told one by one; of more a log could name any number.
 _TOLD = 8
-#: Names of the connections that a discovery log gave, in the file of what is ours beside that of the slice.
-NAMED = "host.discovered"
+#: Names of the connections that a discovery log gave, in the file of what is ours beside that of the host.
+NAMED = keeping.COMPONENT._replace(name="host.discovered")
 
 
 class Round:
@@ -147,7 +147,7 @@ class Round:
 
     def _removable(self) -> list[str]:
         """Of what is ours, the names that may go for not being wanted any more."""
-        owned = state.owned(keeping.SLICE)
+        owned = state.owned(keeping.COMPONENT)
         # A playbook that failed at one connection has made the others, and was not saved: only a playbook takes back
         # what one has described.
         return [name for name in owned if name in self.followed.gone] if self.want.restored else owned
@@ -167,7 +167,7 @@ class Round:
         """Write down what is ours: ahead of a change all that was and will be, after it what is."""
         # What the policy left stays ours, for a run with another one.
         left = set(self.found(after)) - set(self.want.connections) if after else None
-        for kept, names in ((keeping.SLICE, set(self.want.connections)), (NAMED, self.followed.named)):
+        for kept, names in ((keeping.COMPONENT, set(self.want.connections)), (NAMED, self.followed.named)):
             before = set(state.owned(kept))
             state.own(kept, sorted(names | (before if left is None else before & left)))
 

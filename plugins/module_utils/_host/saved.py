@@ -9,20 +9,55 @@ name of a file; entries with the same secrets share one.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
 from typing import Any, Iterator, Mapping, Sequence
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import secrets as _secrets
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import state
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.options import OPTIONS
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.grammar import Grammar
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.shape import Shape
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.discovery_budget import LIMITS
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.options import MODULES, OPTIONS
 
-SLICE = "host"
 #: What refers to the file in an entry.
 FILE = "keys"
 #: Secrets that targets may have besides those of the entries, and what tells one of them from another.
 EXPECTED = "expected"
 _SECRETS = tuple(option.name for option in OPTIONS if option.secret)
+_TEXT = Grammar(re.compile(r".+", re.DOTALL), 1000, "a text that is not empty")
+
+
+@functools.lru_cache(maxsize=None)
+def _shape() -> Shape:
+    kinds: Mapping[str, type] = {"str": str, "int": int, "bool": bool}
+    # In the place of its secrets an entry has the name of their file.
+    options: dict[str, Any] = {f"{option.name}?": kinds[option.kind] for option in OPTIONS}
+    options[f"{FILE}?"] = _secrets.FILE
+    # Empty, they would count as not written.
+    connection = {**options, "transport": tuple(MODULES), "subsysnqn": _TEXT}
+    for name in ("transport?", "subsysnqn?"):
+        del connection[name]
+    return {
+        "connections": [connection],
+        "hostnqn": str,
+        "hostid?": str,
+        "iopolicy?": ("", "numa", "round-robin", "queue-depth"),
+        "prune?": ("owned", "all", "none"),
+        "discovery?": [connection],
+        "discovered?": [options],
+        "gone?": ("keep", "disconnect"),
+        "discovery_interval?": int,
+        "discovery_networks?": [str],
+        "discovery_nqns?": [str],
+        "discovery_limits?": {f"{kind}?": int for kind in LIMITS},
+        f"{EXPECTED}?": [{EXPECTED: str, FILE: _secrets.FILE}],
+    }
+
+
+COMPONENT = state.Component("host", state.File(state.of_shape(_shape), "hosts.yml"))
 
 
 def expect(entries: Sequence[Mapping[str, Any]], config_dir: str, check: bool = False) -> bool:
@@ -30,7 +65,7 @@ def expect(entries: Sequence[Mapping[str, Any]], config_dir: str, check: bool = 
 
     A run that changes secrets may end with some targets having the old ones and some the new ones.
     """
-    saved, within = state.load(SLICE, config_dir), _secrets.folder(SLICE, config_dir)
+    saved, within = state.load(COMPONENT, config_dir), _secrets.folder(COMPONENT, config_dir)
     if saved is None:
         return False
     known = [_of(one) for one in _entries(load(config_dir) or {})]
@@ -41,12 +76,12 @@ def expect(entries: Sequence[Mapping[str, Any]], config_dir: str, check: bool = 
         files = _secrets.names(keys, {}, within)
         _secrets.write(keys, files, within)
         added = [{EXPECTED: label, FILE: files[label]} for label in keys]
-        state.save(SLICE, {**saved, EXPECTED: [*there, *added]}, config_dir)
+        state.save(COMPONENT, {**saved, EXPECTED: [*there, *added]}, config_dir)
     return bool(new)
 
 
 def file(config_dir: str) -> str:
-    return os.path.join(config_dir, f"{SLICE}.json")
+    return state.description_file(COMPONENT, config_dir)
 
 
 class Saving:
@@ -56,7 +91,7 @@ class Saving:
     """
 
     def __init__(self, description: Mapping[str, Any], config_dir: str) -> None:
-        self._config_dir, self._within = config_dir, _secrets.folder(SLICE, config_dir)
+        self._config_dir, self._within = config_dir, _secrets.folder(COMPONENT, config_dir)
         self._keys: dict[str, dict[str, str]] = {}
         shared: dict[tuple[tuple[str, str], ...], str] = {}
         self._entries = list(_entries(description))
@@ -65,7 +100,7 @@ class Saving:
             label = shared.setdefault(tuple(sorted(secrets.items())), _label(entry))
             if secrets:
                 self._keys[label] = secrets
-        saved = state.load(SLICE, config_dir) or {}
+        saved = state.load(COMPONENT, config_dir) or {}
         known = {_label(entry): entry[FILE] for entry in _entries(saved) if FILE in entry}
         self._files = _secrets.names(self._keys, known, self._within)
         self._content = {
@@ -82,7 +117,7 @@ class Saving:
 
     def is_needed(self) -> bool:
         """Whether a file would change; for check mode."""
-        return state.would_save(SLICE, self._content, self._config_dir) or bool(self._unused())
+        return state.would_save(COMPONENT, self._content, self._config_dir) or bool(self._unused())
 
     def write_keys(self) -> None:
         _secrets.write(self._keys, self._files, self._within)
@@ -93,7 +128,7 @@ class Saving:
 
     def commit(self) -> bool:
         """Make the description the one of the next boot, and remove the secrets that it does not refer to."""
-        changed = state.save(SLICE, self._content, self._config_dir)
+        changed = state.save(COMPONENT, self._content, self._config_dir)
         unused = self._unused()
         for path in unused:
             os.unlink(path)
@@ -108,7 +143,7 @@ def restored(saved: Mapping[str, Any], config_dir: str) -> dict[str, Any]:
 
     These are left out.
     """
-    within, out, failed = _secrets.folder(SLICE, config_dir), dict(saved), []
+    within, out, failed = _secrets.folder(COMPONENT, config_dir), dict(saved), []
     for key, value in saved.items():
         if not isinstance(value, list):
             continue
@@ -129,7 +164,7 @@ def restored(saved: Mapping[str, Any], config_dir: str) -> dict[str, Any]:
 
 def load(config_dir: str) -> dict[str, Any] | None:
     """The saved description as restored() gives it, or None when none was ever applied. Raises Damaged."""
-    saved = state.load(SLICE, config_dir)
+    saved = state.load(COMPONENT, config_dir)
     return None if saved is None else restored(saved, config_dir)
 
 

@@ -20,7 +20,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.systemd import 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.connect import perform_other
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.converge import look
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.plan import index
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.saved import SLICE
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.saved import COMPONENT
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.sysfs import Controller, Nvme
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._linux.device_users import users as device_users
 
@@ -43,7 +43,7 @@ class Machine:
 
     def ours(self, saved: Mapping[str, Any]) -> tuple[Nvme, list[Controller]]:
         """The reading, and the controllers that this collection made."""
-        nvme, mine = self.look(), set(_state.owned(SLICE))
+        nvme, mine = self.look(), set(_state.owned(COMPONENT))
         return nvme, [one for name, one in index(nvme, saved["hostnqn"]).items() if name in mine]
 
 

@@ -16,7 +16,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp import feasibl
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp import plan as _mptcp_plan
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp.locate import locate
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp.rails import without
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp.saved import SLICE
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp.saved import COMPONENT
 
 
 class NotConverged(Exception):
@@ -69,10 +69,10 @@ def converge(
     with contextlib.nullcontext() if check else lock.lock("network"):
         description = wanted or saved.load()
         if description is None:
-            raise FileNotFoundError(f"nothing was saved as {state.CONFIG_DIR}/{SLICE}.json: run the role mptcp")
+            raise FileNotFoundError(f"nothing was saved as {state.description_file(COMPONENT)}: run the role mptcp")
         if wanted:
             _mptcp_description.check(wanted)
-        owned = state.owned(SLICE)
+        owned = state.owned(COMPONENT)
         actual, plan = _plan(description, owned, silent)
         feasible.has_sysctls(plan.operations)
         foreign = _mptcp_plan.foreign(description, actual, owned)
@@ -81,7 +81,7 @@ def converge(
             feasible.takes_limit(description, plan.operations)
             feasible.takes_endpoints(plan.operations, len(actual["endpoints"]), foreign)
         saves = wanted is not None and (
-            state.would_save(SLICE, description) or sorted(owned) != sorted(_mptcp_plan.names(description))
+            state.would_save(COMPONENT, description) or sorted(owned) != sorted(_mptcp_plan.names(description))
         )
         if not check:
             _apply(description, plan, owned, silent, save=wanted is not None)
@@ -114,16 +114,16 @@ def _apply(
     save: bool,
 ) -> None:
     names = _mptcp_plan.names(description)
-    state.own(SLICE, sorted({*owned, *names}))
+    state.own(COMPONENT, sorted({*owned, *names}))
     apply(plan.operations, explain)
     if plan.operations:
         left = _plan(description, owned, silent)[1].operations
         if left:
             lines = "; ".join(operation.line() for operation in left)
             raise NotConverged(f"the kernel accepted the whole plan, but these are still needed: {lines}")
-    state.own(SLICE, names)
+    state.own(COMPONENT, names)
     if save:
-        state.save(SLICE, description)
+        state.save(COMPONENT, description)
 
 
 def _text(lines: dict[str, str]) -> str:

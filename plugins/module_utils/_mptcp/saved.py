@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp.description import check
 
-SLICE = "mptcp"
+COMPONENT = state.Component("mptcp", state.File(check, "networks.yml"))
 
 
 def load() -> dict[str, Any] | None:
-    """The saved description, or None when none was ever applied. Raises _state.Damaged."""
-    return state.load(SLICE)
+    """The saved description, or None when none was ever applied. Raises state.Damaged."""
+    return state.load(COMPONENT)

@@ -30,7 +30,13 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.forecast impor
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.live import users
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.prune import removals
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.refusals import explain
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.saved import SLICE, Saving, keep_keys, load, served
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.saved import (
+    COMPONENT,
+    Saving,
+    keep_keys,
+    load,
+    served,
+)
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.tls import unaccepted
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.tree import Tree, label
 
@@ -104,7 +110,7 @@ def converge(
     on = machine or Machine()
     wanted = parse(description)
     with contextlib.nullcontext() if check else lock.lock("target", folder=on.locks):
-        owned = state.owned(SLICE, on.owned_dir)
+        owned = state.owned(COMPONENT, on.owned_dir)
         actual, bad, prepared = _look(on, wanted, check, boot, owned, prune)
         bad.update({f"hosts/{nqn}": f"{label(f'hosts/{nqn}')}: {why}" for nqn, why in keyless.items()})
         desired = as_served(without(wanted, actual, bad), actual, on.devices)
@@ -206,7 +212,7 @@ def _apply(
     interrupted.note(down, on.owned_dir)
     # What is about to be made is ours from now on, also when this run is killed halfway; not what is only put back.
     ours = {*owned, *({*found.created} - {*missing.objects, *missing.links})}
-    state.own(SLICE, sorted(ours), on.owned_dir)
+    state.own(COMPONENT, sorted(ours), on.owned_dir)
     there = {*actual.objects, *actual.links}
     try:
         applied += apply_all(found.operations, explain, on.kernel.perform)
@@ -216,7 +222,7 @@ def _apply(
         why = f" Until a run succeeds, which puts it back, this is gone: {', '.join(closed)}." if closed else ""
         raise _owning(on, {*owned, *(ours & paths)} - (paths & {*found.removed}), refused, why) from None
     there = there.union(found.created).difference(found.removed)
-    state.own(SLICE, sorted(ours & there), on.owned_dir)
+    state.own(COMPONENT, sorted(ours & there), on.owned_dir)
     interrupted.note(Tree(), on.owned_dir)
     left = configfs.without_effect(on.kernel, on.root, found.operations, desired)
     if left:
@@ -229,7 +235,7 @@ def _apply(
 def _ask(on: Machine, actual: Tree, found: _nvmet_plan.Plan, owned: list[str]) -> None:
     """Ask for the transports; until they are known nothing is ours but the port that asks."""
     spare = spare_port(actual)
-    state.own(SLICE, sorted({*owned, spare}), on.owned_dir)
+    state.own(COMPONENT, sorted({*owned, spare}), on.owned_dir)
     try:
         ask_transports(found.operations, actual, f"{on.root}/{spare}", explain, on.kernel.perform)
     except Refused as refused:
@@ -239,7 +245,7 @@ def _ask(on: Machine, actual: Tree, found: _nvmet_plan.Plan, owned: list[str]) -
 def _owning(on: Machine, names: Collection[str], refused: Refused, why: str = "") -> Refused:
     """The refusal, once it is noted what is ours; it tells also when that cannot be noted."""
     try:
-        state.own(SLICE, sorted(names), on.owned_dir)
+        state.own(COMPONENT, sorted(names), on.owned_dir)
     except state.Unsaved as unsaved:
         why += f" Besides, {unsaved}"
     return Refused(refused.operation, refused.code, refused.refusal + why, refused.applied)

@@ -20,11 +20,16 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.attributes imp
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.tree import Object, Tree, join, label, parent
 
 _NAMESPACE = "namespace"
+_NOTED = _state.File(
+    _state.of_shape(lambda: {"links": {...: str}, "namespaces": {...: {...: str}}}),
+    "targets.yml",
+    "what others had linked to our ports has to be linked again by them",
+)
 
 
 def noted(owned_dir: str) -> Tree:
     """The links and namespaces that an earlier run took down and perhaps did not bring back."""
-    found = _state.read_or_mend(_file(owned_dir))
+    found = _state.read_or_mend(_file(owned_dir), _NOTED)
     if found is None:
         return Tree()
     return Tree({path: Object(_NAMESPACE, has) for path, has in found["namespaces"].items()}, found["links"])

@@ -11,7 +11,7 @@ from typing import Any, Mapping
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import lock, state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.attributes import HOST
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.converge import Machine, Result, converge
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.saved import SLICE, restored
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.saved import COMPONENT, restored
 
 _KEYS = tuple(row.name for row in HOST.attributes if row.secret)
 
@@ -31,7 +31,7 @@ def give(nqn: str, keys: Mapping[str, str], check: bool = False, machine: Machin
         # What cannot be done now is to be known before another target is changed. The file is there already.
         with lock.lock("target", folder=on.locks):
             pass
-    saved = state.load(SLICE, on.config_dir)
+    saved = state.load(COMPONENT, on.config_dir)
     if saved is None:
         raise NotServed("this target was never set up: run targets.yml first")
     description, unreadable = restored(saved, on.config_dir)

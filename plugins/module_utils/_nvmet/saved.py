@@ -5,23 +5,42 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any, Mapping
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import secrets, state
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.attributes import HOST
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.shape import Shape
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.attributes import HOST, KINDS
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.tree import Tree, describe, key, label
 
-SLICE = "target"
+
+@functools.lru_cache(maxsize=None)
+def _shape() -> Shape:
+    def inside(name: str) -> dict[str, Any]:
+        kind = KINDS[name]
+        found: dict[str, Any] = {f"{row.name}?": (str, int, float, bool, None) for row in kind.attributes}
+        found.update({f"{word}?": bool for word in kind.words})
+        if kind.key:
+            found[kind.key] = (str, int)
+        found.update({f"{group}?": ([inside(inner)], None) for group, inner in kind.groups.items()})
+        found.update({f"{link}?": ([str], None) for link in kind.links})
+        found.update({f"{fixed}?": (inside(fixed), None) for fixed in kind.fixed})
+        return found
+
+    return {"target": inside("nvmet"), "prune?": ("owned", "all", "none"), "keys?": {...: secrets.FILE}}
+
+
+COMPONENT = state.Component("target", state.File(state.of_shape(_shape), "targets.yml"))
 
 
 def file(config_dir: str) -> str:
-    return os.path.join(config_dir, f"{SLICE}.json")
+    return state.description_file(COMPONENT, config_dir)
 
 
 def load(config_dir: str) -> Mapping[str, Any]:
     """What was saved, or nothing. Raises ValueError when it is damaged."""
-    return state.load(SLICE, config_dir) or {}
+    return state.load(COMPONENT, config_dir) or {}
 
 
 def served(saved: Mapping[str, Any]) -> set[str]:
@@ -35,7 +54,7 @@ class Saving:
     """What saving a description takes, in two steps: the keys before the kernel has them, the rest once it has all."""
 
     def __init__(self, wanted: Tree, prune: str, config_dir: str) -> None:
-        self._config_dir, self._within = config_dir, secrets.folder(SLICE, config_dir)
+        self._config_dir, self._within = config_dir, secrets.folder(COMPONENT, config_dir)
         self._keys = _keys(wanted)
         known = load(config_dir).get("keys", {})
         self._files = secrets.names(self._keys, known, self._within)
@@ -43,14 +62,14 @@ class Saving:
 
     def is_needed(self) -> bool:
         """Whether a file would change; for check mode."""
-        return state.would_save(SLICE, self._content, self._config_dir) or bool(self._unused())
+        return state.would_save(COMPONENT, self._content, self._config_dir) or bool(self._unused())
 
     def write_keys(self) -> None:
         secrets.write(self._keys, self._files, self._within)
 
     def commit(self) -> None:
         """Make the description the one of the next boot, and remove the keys that it does not refer to."""
-        state.save(SLICE, self._content, self._config_dir)
+        state.save(COMPONENT, self._content, self._config_dir)
         for path in self._unused():
             os.unlink(path)
 
@@ -71,7 +90,7 @@ def keep_keys(wanted: Tree, actual: Tree, known: Mapping[str, str], config_dir: 
             have = {row.name: live[row.name] for row in HOST.attributes if row.secret and row.name in live}
             file, saved = known.get(key(path)), {}
             try:
-                saved = secrets.read(os.path.join(secrets.folder(SLICE, config_dir), file)) if file else {}
+                saved = secrets.read(os.path.join(secrets.folder(COMPONENT, config_dir), file)) if file else {}
             except secrets.Unreadable as error:
                 if not {**have, **host.attributes}.get("dhchap_key"):
                     problems.append(f"{label(path)}: {error}; or write dhchap_key, the host is not let in without it")
@@ -88,7 +107,7 @@ def _keys(tree: Tree) -> dict[str, dict[str, str]]:
 
 def restored(saved: Mapping[str, Any], config_dir: str) -> tuple[dict[str, Any], dict[str, str]]:
     """The saved description with its keys, and host NQN → why its keys cannot be read."""
-    within, hosts, unreadable = secrets.folder(SLICE, config_dir), [], {}
+    within, hosts, unreadable = secrets.folder(COMPONENT, config_dir), [], {}
     for host in saved["target"].get("hosts") or []:
         name, keys = saved.get("keys", {}).get(host["nqn"]), {}
         try:

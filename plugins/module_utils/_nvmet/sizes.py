@@ -22,6 +22,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.tree import Tr
 
 #: Path of a namespace → bytes.
 Sizes = Mapping[str, int]
+_NOTED = state.File(state.of_shape(lambda: {...: int}), "targets.yml")
 
 
 def measure(desired: Tree, devices: Devices) -> dict[str, int]:
@@ -33,7 +34,7 @@ def measure(desired: Tree, devices: Devices) -> dict[str, int]:
 def seen(owned_dir: str) -> dict[str, int]:
     """What note() wrote last; nothing when that is damaged, for then nvmet is made to look again and no more."""
     try:
-        return state.read(_file(owned_dir)) or {}
+        return state.read(_file(owned_dir), _NOTED) or {}
     except state.Damaged:
         return {}
 

@@ -9,13 +9,36 @@ interrupted one stays, and what runs says how it went.
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.grammar import GRAMMARS, Grammar
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.shape import Shape
 
-#: The slice of the saved state. It is with the descriptions, on the root file system, because the guard needs it early.
-SLICE = "kernel"
-#: The unit of the guard, see _trial_guard; there while a trial is.
+#: The name of a package, whatever somebody called those of a kernel of his own.
+_PACKAGE = Grammar(re.compile(r"[A-Za-z0-9][A-Za-z0-9+._~-]*", re.ASCII), 255, "the name of a package")
+
+
+def _shape() -> Shape:
+    release = GRAMMARS["kernel release"]
+    trial = {
+        "release": release,
+        "previous": str,
+        "timeout": range(10**7),
+        "boot": str,
+        "since": int,
+        "guard": str,
+        "kept?": bool,
+    }
+    return {"trial?": (trial, None), "proven?": [release], "installed?": {...: [_PACKAGE]}}
+
+
+#: It is with the descriptions, on the root file system, because the guard needs it early.
+COMPONENT = state.Component(
+    "kernel", state.File(state.of_shape(_shape), "kernels.yml", "kernels that were tried before stay installed")
+)
+#: The unit of the guard, see guard.py; there while a trial is.
 UNIT = "nvmeof-mptcp-kernel-trial.service"
 
 Ledger = t.Dict[str, t.Any]
@@ -24,12 +47,12 @@ Trial = t.Dict[str, t.Any]
 
 def read(config_dir: str = state.CONFIG_DIR) -> Ledger:
     """The ledger: trial (or None), proven (releases, the last one first), installed (release to its packages)."""
-    return {"trial": None, "proven": [], "installed": {}, **(state.load(SLICE, config_dir) or {})}
+    return {"trial": None, "proven": [], "installed": {}, **(state.load(COMPONENT, config_dir) or {})}
 
 
 def write(ledger: Ledger, config_dir: str = state.CONFIG_DIR) -> None:
     """Replace the ledger."""
-    state.save(SLICE, ledger, config_dir)
+    state.save(COMPONENT, ledger, config_dir)
 
 
 def new_trial(release: str, previous: str, timeout: int) -> Trial:

@@ -44,7 +44,9 @@ def test_an_installed_program_is_compiled_and_another_python_takes_the_sources(t
 
 
 def _imported_from(path: Path) -> str:
-    code = f"import sys; sys.path.insert(0, {str(path)!r}); import {_program.PACKAGE}._node.main as it; print(it.__file__)"
+    code = (
+        f"import sys; sys.path.insert(0, {str(path)!r}); import {_program.PACKAGE}._node.main as it; print(it.__file__)"
+    )
     result = subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True)
     return Path(result.stdout.strip()).name
 

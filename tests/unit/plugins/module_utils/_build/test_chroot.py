@@ -204,7 +204,7 @@ def test_nothing_that_a_command_started_outlives_us(open_folder: pathlib.Path) -
         "import pathlib\nfrom ansible_collections.nvmeof.mptcp.plugins.module_utils import _chroot\n"
         f"_chroot.run(pathlib.Path('/'), 'sh', '-c', {script!r})"
     )
-    path = str(pathlib.Path(__file__).parents[4] / "collections")
+    path = str(pathlib.Path(__file__).parents[5] / "collections")
     # Without a handler of ours: SIGKILL is what a lost connection and an impatient person have in common.
     with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}) as process:
         deadline = time.monotonic() + 60

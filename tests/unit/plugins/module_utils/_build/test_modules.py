@@ -15,7 +15,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport.release im
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport.modules import MODULES
 
 VERSION = "7.2.12-1~bpo13+1"
-PATCH = pathlib.Path(__file__).parents[4] / "roles/nvme_kernel/files/patches/nvme-mptcp.patch"
+PATCH = pathlib.Path(__file__).parents[5] / "roles/nvme_kernel/files/patches/nvme-mptcp.patch"
 
 
 @pytest.fixture

@@ -161,7 +161,7 @@ def test_a_ref_that_nothing_holds_to_its_commit_is_refused(
 
 
 def test_the_default_of_the_role_is_refused_before_its_server_is_asked(tmp_path: pathlib.Path) -> None:
-    defaults = pathlib.Path(__file__).parents[4] / "roles/nvme_kernel/defaults/main.yml"
+    defaults = pathlib.Path(__file__).parents[5] / "roles/nvme_kernel/defaults/main.yml"
     source = yaml.safe_load(defaults.read_text())["nvme_kernel_source"]
     with pytest.raises(BuildError, match=r"git ls-remote -- https://github\.com/\S+ tags/patchew/\S+ '"):
         find(tmp_path, look_only=True, **source)

@@ -12,14 +12,38 @@ from typing import Any
 
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import operation, secrets, state
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.saved_shapes import FILES
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.round import NAMED
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.saved import COMPONENT
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp.saved import COMPONENT as NETWORK
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet import interrupted, sizes
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.saved import COMPONENT as TARGET
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._trial.ledger import COMPONENT as KERNEL
 
 #: Written by the releases before the shapes of files were checked.
-BEFORE = sorted(path for path in (Path(__file__).parent / "saved_before").rglob("*") if path.is_file())
+BEFORE = sorted(path for path in (Path(__file__).parents[1] / "saved_before").rglob("*") if path.is_file())
+
+
+def read(path: Path) -> Any:
+    """What a file of ours holds, as the part of the collection reads it that wrote it."""
+    folder, kind = str(path.parent), path.name
+    saved = {"host.json": COMPONENT, "mptcp.json": NETWORK, "target.json": TARGET, "kernel.json": KERNEL}
+    ours = {f"{one.name}.owned.json": one for one in (COMPONENT, NAMED, NETWORK, TARGET)}
+    if kind in saved:
+        return state.load(saved[kind], folder)
+    if kind in ours:
+        return state.owned(ours[kind], folder)
+    if kind == "target.sizes.json":
+        return sizes.seen(folder)
+    noted = interrupted.noted(folder)
+    namespaces = {path: one.attributes for path, one in noted.objects.items()}
+    return {"links": noted.links, "namespaces": namespaces}
 
 
 def test_there_is_a_file_of_every_kind() -> None:
-    assert {path.name for path in BEFORE} == {*FILES, "keyfile"}
+    assert {path.name for path in BEFORE} == {
+        *("host.json", "mptcp.json", "target.json", "kernel.json", "target.sizes.json", "target.interrupted.json"),
+        *("host.owned.json", "host.discovered.owned.json", "mptcp.owned.json", "target.owned.json", "keyfile"),
+    }
 
 
 @pytest.mark.parametrize("path", BEFORE, ids=lambda path: f"{path.parent.name}/{path.name}")
@@ -31,7 +55,7 @@ def test_what_earlier_releases_wrote_is_read(path: Path, tmp_path: Path) -> None
         copy.chmod(0o600)
         assert secrets.read(str(copy)) == json.loads(content)
     else:
-        assert state.read(str(path)) == json.loads(content)
+        assert read(path) == json.loads(content)
 
 
 HOST: dict[str, Any] = {"connections": [], "hostnqn": "nqn.2026-11.org.example:host0"}
@@ -94,7 +118,7 @@ def test_a_damaged_file_is_told_in_words(content: bytes, says: str, tmp_path: Pa
     path = tmp_path / "host.json"
     path.write_bytes(content)
     with pytest.raises(state.Damaged) as damaged:
-        state.load("host", str(tmp_path))
+        state.load(COMPONENT, str(tmp_path))
     said = str(damaged.value)
     assert said.startswith(f"{path} ")
     assert says in said
@@ -102,23 +126,23 @@ def test_a_damaged_file_is_told_in_words(content: bytes, says: str, tmp_path: Pa
     assert len(said) < 600
     told: list[str] = []
     with state.mending(told.append):
-        assert state.load("host", str(tmp_path)) is None
-        assert state.save("host", HOST, str(tmp_path))
+        assert state.load(COMPONENT, str(tmp_path)) is None
+        assert state.save(COMPONENT, HOST, str(tmp_path))
     assert told == [f"{damaged.value.found}; it counts as not there until it is written anew"]
-    assert state.load("host", str(tmp_path)) == HOST
+    assert state.load(COMPONENT, str(tmp_path)) == HOST
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
 def test_what_is_no_file_is_told_and_not_waited_for(make: Any, tmp_path: Path) -> None:
     make(tmp_path / "host.json")
     with pytest.raises(state.Damaged, match=r"host\.json is no regular file; "):
-        state.load("host", str(tmp_path))
+        state.load(COMPONENT, str(tmp_path))
 
 
 def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
     large = {**HOST, "connections": [{**CONNECTION, "traddr": "x" * state.LARGEST}]}
     with pytest.raises(state.Unsaved, match=rf"EFBIG, [0-9]+ bytes are more than the {state.LARGEST} that are read"):
-        state.save("host", large, str(tmp_path))
+        state.save(COMPONENT, large, str(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -127,10 +151,10 @@ def test_folders_have_their_mode_whatever_the_umask_is(umask: int, tmp_path: Pat
     before = os.umask(umask)
     try:
         etc = tmp_path / "etc/nvmeof-mptcp"
-        within = secrets.folder("host", str(etc))
+        within = secrets.folder(COMPONENT, str(etc))
         secrets.write({"nqn.a": {"dhchap_secret": "x"}}, {"nqn.a": "a"}, within)
-        state.save("host", HOST, str(etc))
-        state.own("host", ["a"], str(tmp_path / "var/lib/nvmeof-mptcp"))
+        state.save(COMPONENT, HOST, str(etc))
+        state.own(COMPONENT, ["a"], str(tmp_path / "var/lib/nvmeof-mptcp"))
     finally:
         os.umask(before)
     modes = {str(path.relative_to(tmp_path)): stat.S_IMODE(path.stat().st_mode) for path in sorted(tmp_path.rglob("*"))}

@@ -30,15 +30,19 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.lock import Bus
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.operation import Refused
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import boot as _host_boot
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import converge as _connections_converge
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.saved import COMPONENT as OF_HOST
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp import converge as _mptcp_converge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp import rails
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp.saved import COMPONENT as NETWORK
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet import converge as _nvmet_converge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.boot import Late, boot
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.description import Invalid
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.saved import COMPONENT as TARGET
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._trial import guard
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._trial import ledger as _trial_ledger
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._trial import seen as _trial_seen
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._trial import state as _trial_state
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._trial.ledger import COMPONENT as OF_KERNEL
 from emulated_configfs import EmulatedKernel
 from emulated_fabrics import CONNECTION, Kernel, discovering, entry, run
 from fuzzing import cases, exception_in
@@ -116,14 +120,14 @@ def test_target(tmp_path: Path) -> None:
     _nvmet_converge.converge(wanted, machine=on)
     var, etc = Path(on.owned_dir), Path(on.config_dir)
     interrupted = var / "target.interrupted.json"
-    interrupted.write_bytes((Path(__file__).parent / "saved_before/1/target.interrupted.json").read_bytes())
+    interrupted.write_bytes((Path(__file__).parents[1] / "saved_before/1/target.interrupted.json").read_bytes())
     files = [etc / "target.json", var / "target.owned.json", var / "target.sizes.json", interrupted]
     part = Part(tmp_path, {path.name: path for path in files} | {"key": next((etc / "keys/target").iterdir())})
     made: list[Any] = []
 
     def unit() -> list[str]:
         on.kernel = EmulatedKernel()
-        return boot(_state.load("target", on.config_dir), wait=0, machine=on)
+        return boot(_state.load(TARGET, on.config_dir), wait=0, machine=on)
 
     def playbook() -> list[str]:
         on.kernel = EmulatedKernel()
@@ -168,7 +172,7 @@ def test_host(kernel: Kernel) -> None:
             changed.clear()
 
     def unit() -> list[str]:
-        saved = _state.load("host")
+        saved = _state.load(OF_HOST)
         keeper = _host_boot.Keeper(saved)
         return list(keeper.round())
 
@@ -176,7 +180,7 @@ def test_host(kernel: Kernel) -> None:
         told: list[str] = []
         with _state.mending(told.append):
             found = run(kernel, wanted)
-        assert _state.load("host")["connections"][0]["traddr"] == "192.0.2.1"
+        assert _state.load(OF_HOST)["connections"][0]["traddr"] == "192.0.2.1"
         return [*told, *(one.line() for one in found.operations)]
 
     def converge(described: Callable[[], Any], timeout: float, last: Any, patience: Any) -> Any:
@@ -203,7 +207,7 @@ def test_network(network: mptcp_converge.Machine) -> None:
     network.do = do
 
     def unit() -> list[str]:
-        saved = _state.load("mptcp")
+        saved = _state.load(NETWORK)
         rails.planned(saved)
         return _mptcp_converge.converge(None)["plan"]
 
@@ -211,7 +215,7 @@ def test_network(network: mptcp_converge.Machine) -> None:
         told: list[str] = []
         with _state.mending(told.append):
             found = _mptcp_converge.converge(description())
-        assert _state.load("mptcp") == description()
+        assert _state.load(NETWORK) == description()
         return [*told, *found["plan"]]
 
     part.run(lambda: mptcp_converge.Kernel.__init__(network, mptcp_converge.bare()), unit, playbook)
@@ -246,7 +250,7 @@ def test_kernel(guarded: trial_guard.Machine, capsys: pytest.CaptureFixture[str]
         guarded.clock = 12.0
         said = []
         try:
-            said += guard.guard(_state.load("kernel") or {})
+            said += guard.guard(_state.load(OF_KERNEL) or {})
         except Endless:
             said.append("endless")
         return said

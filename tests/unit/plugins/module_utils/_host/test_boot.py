@@ -22,8 +22,9 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import boot, de
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import converge as converging
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.options import DISCOVERY_NQN
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.round import NAMED
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.saved import COMPONENT
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._linux.uevents import LOST
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._node.main import main
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._node import main
 from emulated_fabrics import (
     CONNECTION,
     CONVERGE,
@@ -75,7 +76,7 @@ class Service:
     def run(self, *steps: Step) -> list[str]:
         self.steps, self.said = list(steps), []
         with pytest.raises(KeyboardInterrupt):
-            collections.deque(map(self.said.append, boot.boot(state.load("host"))))
+            collections.deque(map(self.said.append, boot.boot(state.load(COMPONENT))))
         return self.said
 
 
@@ -408,7 +409,7 @@ def test_after_a_rotation_that_reached_some_targets_a_reboot_finds_all_of_them(s
         assert len(names()) == 2
     kernel.keys["192.0.2.2"] = NEW
     run(kernel, rotating(NEW, *kernel.keys))
-    assert "expected" not in state.load("host")
+    assert "expected" not in state.load(COMPONENT)
     (file,) = (kernel.root / "etc/keys/host").iterdir()
     assert json.loads(file.read_text()) == {"dhchap_secret": NEW}
     assert not run(kernel, rotating(NEW, *kernel.keys)).changed

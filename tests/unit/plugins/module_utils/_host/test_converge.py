@@ -23,6 +23,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import connect 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import converge as converging
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import round as _connections_round
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import saved as _connections_saved
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.saved import COMPONENT
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._linux import sock_diag
 from emulated_fabrics import CONNECTION, SECRET, Kernel, description, discovering, entry, run, state
 
@@ -46,7 +47,7 @@ def test_connect_again_and_disconnect(kernel: Kernel, tmp_path: Path) -> None:
     assert again.before == again.after
     gone = run(kernel, {**description(), "connections": []})
     assert gone.disconnects == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}"]
-    assert _state.owned("host") == []
+    assert _state.owned(COMPONENT) == []
 
 
 def test_check_mode_writes_nothing_and_says_what_a_run_does(kernel: Kernel, tmp_path: Path) -> None:
@@ -66,9 +67,9 @@ def test_what_fails_is_named_the_others_are_made_and_nothing_is_saved(kernel: Ke
     (error,) = caught.value.errors
     assert error.startswith("mptcp 192.0.2.2:4420")
     assert [one.name for one in converging.look().controllers] == ["nvme0"]
-    assert _state.load("host") is None
+    assert _state.load(COMPONENT) is None
     # What was made is ours, although the run failed.
-    assert f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}" in _state.owned("host")
+    assert f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}" in _state.owned(COMPONENT)
 
 
 BAD = {
@@ -259,7 +260,7 @@ def test_a_name_is_resolved_at_every_run_and_keeps_its_address_while_it_has_it(k
     assert [one.traddr for one in converging.look().controllers] == ["192.0.2.1"]
     kernel.names["stor1.example.org"] = ["192.0.2.2", "192.0.2.1"]
     assert not run(kernel, named).changed
-    assert _state.load("host")["connections"][0]["traddr"] == "stor1.example.org"
+    assert _state.load(COMPONENT)["connections"][0]["traddr"] == "stor1.example.org"
     kernel.names.clear()
     with pytest.raises(converging.NotConverged, match="cannot be resolved"):
         run(kernel, named)
@@ -311,7 +312,7 @@ def test_disconnects_run_side_by_side_and_one_that_is_refused_stops_no_other(ker
 
 def test_a_disruption_is_allowed_for_one_run(kernel: Kernel) -> None:
     run(kernel, description(allow_disruption=[nvme_tree.NQN]))
-    assert "allow_disruption" not in json.dumps(_state.load("host"))
+    assert "allow_disruption" not in json.dumps(_state.load(COMPONENT))
 
 
 def test_the_last_path_of_what_is_used_moves_create_first(kernel: Kernel) -> None:
@@ -363,7 +364,7 @@ def test_a_transport_without_its_module_does_not_keep_back_the_others(kernel: Ke
     assert [error.partition(":")[0] for error in caught.value.errors] == ["transport rdma", "rdma 192.0.2.7"]
     assert "Module nvme-rdma not found. The role nvme_kernel brings the kernel's modules" in caught.value.errors[0]
     assert [one.traddr for one in converging.look().controllers] == ["192.0.2.1"]
-    assert _state.load("host") is None
+    assert _state.load(COMPONENT) is None
 
 
 @pytest.mark.parametrize("earlier", ["ours", "made by others"])
@@ -400,7 +401,7 @@ def test_what_a_policy_leaves_stays_ours_and_what_others_made_does_not_become_it
     assert len(converging.look().controllers) == 3
     done = run(kernel, description(CONNECTION))
     assert done.disconnects == [f"mptcp 192.0.2.2:4420 {nvme_tree.NQN} hostnqn=nqn.2026-11.org.example:h2"]
-    assert _state.owned("host") == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}"]
+    assert _state.owned(COMPONENT) == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}"]
 
 
 def test_what_a_failed_run_has_made_is_left_to_the_next_playbook(kernel: Kernel, tmp_path: Path) -> None:
@@ -419,10 +420,10 @@ def test_what_a_failed_run_has_made_is_left_to_the_next_playbook(kernel: Kernel,
 def test_what_is_left_and_then_goes_by_itself_is_ours_no_more(kernel: Kernel) -> None:
     run(kernel, description(CONNECTION, {**CONNECTION, "traddr": "192.0.2.2"}))
     run(kernel, description(CONNECTION, prune="none"))
-    assert len(_state.owned("host")) == 2
+    assert len(_state.owned(COMPONENT)) == 2
     shutil.rmtree(kernel.root / "sys/class/nvme/nvme1")
     run(kernel, description(CONNECTION, prune="none"))
-    assert _state.owned("host") == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}"]
+    assert _state.owned(COMPONENT) == [f"mptcp 192.0.2.1:4420 {nvme_tree.NQN}"]
 
 
 def test_what_a_log_named_stays_ours_without_pruning(kernel: Kernel) -> None:
@@ -432,7 +433,7 @@ def test_what_a_log_named_stays_ours_without_pruning(kernel: Kernel) -> None:
     assert len(converging.look().controllers) == 2
     done = run(kernel, {**description(), "connections": []})
     assert len(done.disconnects) == 2
-    assert _state.owned("host") == _state.owned(_connections_round.NAMED) == []
+    assert _state.owned(COMPONENT) == _state.owned(_connections_round.NAMED) == []
 
 
 def test_what_is_written_on_a_namespace_counts_as_use_while_a_path_is_live(

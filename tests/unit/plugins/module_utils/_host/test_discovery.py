@@ -16,6 +16,8 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import saved as
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.discovery_budget import Budget
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.discovery_log import Entry
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.options import DISCOVERY_NQN, name_of
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.round import NAMED
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.saved import COMPONENT
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.sysfs import Controller
 from emulated_fabrics import CONNECTION, SECRET, Kernel, description, discovering, entry, referral, run, state
 from hypothesis import given
@@ -38,7 +40,7 @@ def test_one_run_connects_what_the_log_says_and_a_second_changes_nothing(kernel:
     assert all("ctrl_loss_tmo=-1" in asked for asked in kernel.asked)
     again = run(kernel, described)
     assert (again.changed, again.operations, again.notes) == (False, [], [])
-    saved = _state.load("host")
+    saved = _state.load(COMPONENT)
     assert (saved["connections"], saved["discovered"]) == ([], [{"ctrl_loss_tmo": -1}])
     assert [one["traddr"] for one in saved["discovery"]] == ["192.0.2.1"]
     assert run(kernel, saved).operations == []
@@ -105,7 +107,7 @@ def test_a_dead_discovery_address_keeps_back_nothing_else(kernel: Kernel) -> Non
     assert error.startswith(f"mptcp 192.0.2.2:4420 {DISCOVERY_NQN}: ETIMEDOUT")
     assert caught.value.failed == {f"mptcp 192.0.2.2:4420 {DISCOVERY_NQN}"}
     assert there() == [("192.0.2.1", DISCOVERY_NQN), ("192.0.2.1", nvme_tree.NQN)]
-    assert _state.load("host") is None
+    assert _state.load(COMPONENT) is None
 
 
 @pytest.mark.parametrize(
@@ -156,7 +158,7 @@ def test_without_discovery_what_the_logs_gave_is_no_longer_declared(kernel: Kern
     run(kernel, discovering("192.0.2.1"))
     run(kernel, {**description(), "connections": []})
     assert there() == []
-    assert (_state.owned("host"), _state.owned("host.discovered")) == ([], [])
+    assert (_state.owned(COMPONENT), _state.owned(NAMED)) == ([], [])
 
 
 def test_a_declared_connection_that_a_log_names_too_has_its_own_options(kernel: Kernel) -> None:
@@ -263,7 +265,7 @@ def test_any_graph_of_referrals_comes_to_an_end_and_reads_each_log_once(graph: d
 def test_an_interval_that_is_none_is_refused(kernel: Kernel, interval: object) -> None:
     with pytest.raises(converging.NotConverged, match=r"discovery_interval is .*; it must be from 0 to 2147483"):
         run(kernel, discovering("192.0.2.1", discovery_interval=interval))
-    assert _state.load("host") is None
+    assert _state.load(COMPONENT) is None
 
 
 def test_what_is_declared_from_a_local_address_is_not_connected_a_second_time(kernel: Kernel) -> None:

@@ -18,6 +18,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.discovery_budge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.discovery_log import Entry, pack, read
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.options import DISCOVERY_NQN
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.patience import Patience
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.saved import COMPONENT
 from emulated_fabrics import CONNECTION, SECRET, Kernel, discovering, entry, referral, run
 
 PREFIX = "nqn.2026-11.org.example"
@@ -160,7 +161,7 @@ def test_a_bad_name_in_a_log_keeps_no_playbook_from_its_end(kernel: Kernel) -> N
     # What the description has no more went all the same, and boot has the new one.
     assert ("192.0.2.3", CONNECTION["subsysnqn"]) not in there()
     assert ("192.0.2.1", OTHER) in there()
-    assert state.load("host")["connections"] == []
+    assert state.load(COMPONENT)["connections"] == []
     # The service takes it for a reason to come again.
     with pytest.raises(converging.NotConverged, match="ETIMEDOUT"):
         run(kernel, discovering("192.0.2.1"), patience=Patience())
@@ -245,7 +246,7 @@ def test_an_upgrade_keeps_what_is_connected_and_gives_it_no_secret_again(kernel:
     before = there()
     assert len(run(kernel, older).notes) == 1
     assert there() == {*before, ("192.0.2.2", OTHER)}
-    assert "discovery_networks" not in state.load("host")
+    assert "discovery_networks" not in state.load(COMPONENT)
     # The next playbook writes lists that do not have it.
     kernel.asked.clear()
     now = {**described, "discovery_networks": ["192.0.2.3"]}

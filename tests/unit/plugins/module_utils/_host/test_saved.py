@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.dhchap import generate
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.saved import Saving, load
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.saved import COMPONENT, Saving, load
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,4 +91,4 @@ def test_what_is_saved_is_what_boot_finds(first: list, second: list, tmp_path_fa
         assert load(str(folder))["connections"] == connections
         assert len(files(folder)) == len({one["dhchap_secret"] for one in connections if "dhchap_secret" in one})
         assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in files(folder))
-        assert "DHHC-1" not in str(state.load("host", str(folder)))
+        assert "DHHC-1" not in str(state.load(COMPONENT, str(folder)))

@@ -14,10 +14,10 @@ import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import state as _state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.operation import Operation
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import shutdown, sysfs
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._node.main import main
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._node import main
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _program
 
-UNITS = Path(__file__).parents[4] / "roles/nvme_host/files"
+UNITS = Path(__file__).parents[5] / "roles/nvme_host/files"
 
 NAMES = [f"mptcp 192.0.2.{number}:4420 {nvme_tree.NQN}" for number in (1, 2)]
 SAVED = {"hostnqn": nvme_tree.HOSTNQN}

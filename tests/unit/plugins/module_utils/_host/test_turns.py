@@ -15,6 +15,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import lock, op
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import converge as converging
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import saved as keeping
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.patience import Patience
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.saved import COMPONENT
 from emulated_fabrics import CONNECTION, Kernel, description, discovering, entry, run
 from lock_holders import an_earlier_one_runs, another_holds, until_somebody_waits
 
@@ -37,7 +38,7 @@ def there() -> list[str]:
 
 
 def owned() -> list[str]:
-    return sorted(name.split()[1].partition(":")[0] for name in state.owned("host"))
+    return sorted(name.split()[1].partition(":")[0] for name in state.owned(COMPONENT))
 
 
 def all_gone(kernel: Kernel) -> None:

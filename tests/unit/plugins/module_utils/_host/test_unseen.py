@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host import connect
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.unseen import unseen
 
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[5]
 
 
 def mode(path: Path) -> int:

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import lock, state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import operation as _operation
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp import actual, converge, feasible
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp.saved import COMPONENT
 from lock_holders import another_holds
 
 from _mptcp.test_plan import Kernel, bare, description
@@ -191,7 +192,7 @@ def test_table_that_others_have_filled_further_is_no_obstacle_when_nothing_is_ad
 
 
 def test_boot_asks_in_no_other_namespace(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    state.save("mptcp", {**description(), "limits": {"subflows": 10, "add_addr_accepted": 0}})
+    state.save(COMPONENT, {**description(), "limits": {"subflows": 10, "add_addr_accepted": 0}})
     machine.actual["endpoints"] += others(10)
     monkeypatch.setattr(subprocess, "run", lambda *_argv, **_options: pytest.fail("asked without need"))
     assert "ip mptcp limits set subflows 10 add_addr_accepted 0" in converge.converge(None)["plan"]

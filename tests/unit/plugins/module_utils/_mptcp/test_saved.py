@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import lock, state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp import actual, converge, events, saved
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._node.main import main
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._node import main
 
 from _mptcp.test_plan import description
 

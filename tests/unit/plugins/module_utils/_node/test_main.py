@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import lock, state
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._node.main import main
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.saved import COMPONENT
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._node import main
 
-ROLES = Path(__file__).resolve().parents[4] / "roles"
+ROLES = Path(__file__).resolve().parents[5] / "roles"
 UNITS = {
     "mptcp": "mptcp/files/nvmeof-mptcp-network.service",
     "target": "nvme_target/files/nvmeof-mptcp-target.service",
@@ -18,7 +19,7 @@ UNITS = {
 }
 
 
-@pytest.mark.parametrize("name", state.SLICES)
+@pytest.mark.parametrize("name", state.COMPONENTS)
 @pytest.mark.parametrize(("content", "says"), [("{", "is not valid JSON"), ("[]", "does not hold what")])
 def test_unit_is_not_started_again_for_a_damaged_file(
     name: str,
@@ -54,7 +55,9 @@ def test_a_line_is_a_line_whatever_is_in_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(state, "load", lambda name: {})
-    monkeypatch.setitem(main._DO["converge"], "host", lambda saved: iter([EVIL, "rail0 über", "x" * 10000]))
+    monkeypatch.setitem(
+        main._DO["converge"], "host", lambda: (COMPONENT, lambda saved: iter([EVIL, "rail0 über", "x" * 10000]))
+    )
     assert main.main(["converge", "host"]) == 0
     first, second, third = capsys.readouterr().out.splitlines()
     assert first == (

@@ -19,6 +19,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.boot import La
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.configfs import gather
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.description import Invalid, parse
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.plan import plan
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.saved import COMPONENT
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.tree import describe, is_builtin, render
 from emulated_configfs import ROOT, EmulatedKernel
 from hypothesis import HealthCheck, given, settings
@@ -194,7 +195,7 @@ def test_a_run_that_is_killed_anywhere_is_completed_by_the_next(first: dict, sec
     try:
         converge.converge(second, machine=on)
     except Killed:
-        assert _state.load("target", on.config_dir)["target"] == describe(parse(first))
+        assert _state.load(COMPONENT, on.config_dir)["target"] == describe(parse(first))
     on.kernel.perform = perform
     converge.converge(second, machine=on)
     assert set(gather(on.kernel, ROOT).objects) == set(parse(second).objects)
@@ -252,7 +253,7 @@ def test_a_kernel_without_the_transport_is_left_as_it_was(tmp_path: Path) -> Non
     assert "port 1" in str(caught.value)
     assert caught.value.applied == []
     assert set(gather(on.kernel, ROOT).objects) == {""}
-    assert _state.load("target", on.config_dir) is None, "a refused description is not applied at the next boot"
+    assert _state.load(COMPONENT, on.config_dir) is None, "a refused description is not applied at the next boot"
     on.kernel.transports = ("tcp", "mptcp")
     converge.converge(simple(), machine=on)
     assert not converge.converge(simple(), machine=on).changed
@@ -263,7 +264,7 @@ def test_a_refused_operation_says_what_why_and_what_was_done(tmp_path: Path) -> 
     with pytest.raises(Refused, match="does not load") as caught:
         converge.converge(simple(trtype="tcp"), machine=on)
     assert caught.value.applied == [operation for operation in on.kernel.performed if not is_trial(operation)] != []
-    assert _state.load("target", on.config_dir) is None, "a refused description is not applied at the next boot"
+    assert _state.load(COMPONENT, on.config_dir) is None, "a refused description is not applied at the next boot"
     on.kernel.transports = ("tcp", "mptcp")
     converge.converge(simple(trtype="tcp"), machine=on)
     assert not converge.converge(simple(trtype="tcp"), machine=on).changed
@@ -282,7 +283,7 @@ def shared_port(folder: Path) -> converge.Machine:
 
 
 def owned(on: converge.Machine) -> set[str]:
-    return set(_state.owned("target", on.owned_dir))
+    return set(_state.owned(COMPONENT, on.owned_dir))
 
 
 def test_what_was_refused_before_it_was_made_is_not_ours(tmp_path: Path) -> None:
@@ -563,7 +564,7 @@ def test_boot_serves_everything_but_what_is_late(tmp_path: Path) -> None:
     description["subsystems"][0]["namespaces"].append({"nsid": 2, "device_path": late})
     converge.converge(description, machine=machine(tmp_path))
     rebooted = machine(tmp_path, absent=[late])
-    saved = _state.load("target", rebooted.config_dir)
+    saved = _state.load(COMPONENT, rebooted.config_dir)
     with pytest.raises(Late, match="virtio-late"):
         boot(saved, wait=0, machine=rebooted)
     files = rebooted.kernel.objects
@@ -574,7 +575,7 @@ def test_boot_serves_everything_but_what_is_late(tmp_path: Path) -> None:
     rebooted.kernel.absent.clear()
     assert len(boot(saved, wait=0, machine=rebooted)) == 1
     assert files[f"subsystems/{VOL}/namespaces/2"]["enable"] == "1"
-    assert _state.load("target", rebooted.config_dir) == saved
+    assert _state.load(COMPONENT, rebooted.config_dir) == saved
     assert boot(saved, wait=0, machine=rebooted) == []
 
 
@@ -585,7 +586,7 @@ def test_boot_removes_what_the_saved_run_would_but_never_from_hosts(tmp_path: Pa
     description = simple()
     description["subsystems"][0]["namespaces"].append({"nsid": 3, "device_path": late})
     converge.converge(description, prune="none", machine=on)
-    saved = {**_state.load("target", on.config_dir), "prune": prune}
+    saved = {**_state.load(COMPONENT, on.config_dir), "prune": prune}
     files, second = on.kernel.objects, f"subsystems/{VOL}/namespaces/2"
     files[f"subsystems/{VOL}/namespaces/3"]["enable"] = "0"
     on.kernel.tables = [CONNECTED]
@@ -609,7 +610,7 @@ def test_a_target_that_was_set_up_by_names_that_move_is_taken_over_without_a_bre
         converge.converge(theirs, machine=on)
     result = converge.converge(simple(), machine=on)
     assert result.plan == []
-    assert _state.load("target", on.config_dir)["target"]["subsystems"][0]["namespaces"][0]["device_path"] == stays
+    assert _state.load(COMPONENT, on.config_dir)["target"]["subsystems"][0]["namespaces"][0]["device_path"] == stays
     assert not converge.converge(simple(), machine=on).changed
     on.devices.same = {}
     assert [step.verb for step in converge.converge(simple(), machine=on).plan] == ["write"] * 3, "another device"
@@ -911,6 +912,6 @@ def test_a_write_that_the_kernel_takes_without_effect_is_an_error(tmp_path: Path
     on.kernel.perform = deaf
     with pytest.raises(converge.NotConverged, match=r"1 operation.s. had no effect, .* namespace 1: `printf %s 1 > "):
         converge.converge(simple(), machine=on)
-    assert _state.load("target", on.config_dir) is None
+    assert _state.load(COMPONENT, on.config_dir) is None
     on.kernel.perform = perform
     assert [one.line()[:11] for one in converge.converge(simple(), machine=on).plan] == ["printf %s 1"]

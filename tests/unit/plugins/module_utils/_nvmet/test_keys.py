@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import lock, state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.converge import converge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.keys import NotServed, give
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.saved import restored
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.saved import COMPONENT, restored
 from emulated_configfs import ROOT
 from lock_holders import another_holds
 from nvmet_descriptions import KEYS
@@ -23,13 +23,13 @@ from _nvmet.test_saved import OTHER, authenticated, key_files
 def test_one_host_gets_other_keys_and_nothing_else_changes(tmp_path: Path) -> None:
     on = machine(tmp_path)
     converge(authenticated(dhchap_key=KEYS[0]), machine=on)
-    before = state.load("target", on.config_dir)
+    before = state.load(COMPONENT, on.config_dir)
     told = give(HOST, {"dhchap_key": KEYS[1]}, check=True, machine=on)
     done = give(HOST, {"dhchap_key": KEYS[1]}, machine=on)
     assert [one.path for one in done.plan] == [f"{ROOT}/hosts/{HOST}/dhchap_key"]
     assert [one.line() for one in told.plan] == [one.line() for one in done.plan]
     assert KEYS[1] not in done.plan[0].line()
-    after = state.load("target", on.config_dir)
+    after = state.load(COMPONENT, on.config_dir)
     assert {**after, "keys": before["keys"]} == before
     (file,) = key_files(on)
     assert json.loads(file.read_text()) == {"dhchap_key": KEYS[1]}
@@ -42,7 +42,7 @@ def test_a_first_key_for_a_host_that_is_only_allowed(tmp_path: Path) -> None:
     on = machine(tmp_path)
     converge(authenticated(dhchap_key=KEYS[0]), machine=on)
     give(OTHER, {"dhchap_key": KEYS[1], "dhchap_ctrl_key": KEYS[2]}, machine=on)
-    description, unreadable = restored(state.load("target", on.config_dir), on.config_dir)
+    description, unreadable = restored(state.load(COMPONENT, on.config_dir), on.config_dir)
     keys = {host["nqn"]: host["dhchap_key"] for host in description["hosts"]}
     assert (keys, unreadable) == ({HOST: KEYS[0], OTHER: KEYS[1]}, {})
 

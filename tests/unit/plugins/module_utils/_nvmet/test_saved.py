@@ -22,6 +22,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.boot import La
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.configfs import gather
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.converge import converge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.description import Invalid, parse
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.saved import COMPONENT
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.tree import describe, render
 from ansible_collections.nvmeof.mptcp.plugins.modules import nvmet_config
 from emulated_configfs import ROOT
@@ -64,7 +65,7 @@ def test_keys_are_in_one_private_file_a_host_and_never_in_one_that_others_read(f
             wanted[host["nqn"]] = {**wanted.get(host["nqn"], {}), **given_keys}
         files = key_files(on)
         assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in files)
-        saved = state.load("target", on.config_dir)
+        saved = state.load(COMPONENT, on.config_dir)
         found = {nqn: json.loads((files[0].parent / name).read_text()) for nqn, name in saved["keys"].items()}
         assert found == {nqn: keys for nqn, keys in wanted.items() if keys}
         assert sorted(saved["keys"].values()) == [path.name for path in files]
@@ -77,7 +78,7 @@ def test_keys_are_in_one_private_file_a_host_and_never_in_one_that_others_read(f
             hidden = {path for path in hidden if not path.startswith(f"{operation.path}/")}
         assert not operation.secret or operation.path in hidden
     rebooted = machine(Path(on.config_dir).parent)
-    boot(state.load("target", on.config_dir), wait=0, machine=rebooted)
+    boot(state.load(COMPONENT, on.config_dir), wait=0, machine=rebooted)
     actual = gather(rebooted.kernel, ROOT).objects
     for path, item in parse(second).objects.items():
         assert item.attributes.items() <= actual[path].attributes.items()
@@ -134,7 +135,7 @@ def test_a_key_is_not_lost_by_being_left_out(tmp_path: Path, read_back: bool) ->
     converge(describe(gather(on.kernel, ROOT)) if read_back else authenticated(), machine=on)
     assert key_files(on) == files
     rebooted = machine(tmp_path)
-    boot(state.load("target", on.config_dir), wait=0, machine=rebooted)
+    boot(state.load(COMPONENT, on.config_dir), wait=0, machine=rebooted)
     assert keys.items() <= rebooted.kernel.objects[f"hosts/{HOST}"].items()
     # A run that comes before boot lets nobody in without a key either.
     fresh = machine(tmp_path)
@@ -150,7 +151,7 @@ def test_a_key_that_only_nvmet_has_is_saved_with_its_host(tmp_path: Path) -> Non
     converge(authenticated(), machine=on)
     assert not converge(authenticated(), machine=on).changed
     rebooted = machine(tmp_path)
-    boot(state.load("target", on.config_dir), wait=0, machine=rebooted)
+    boot(state.load(COMPONENT, on.config_dir), wait=0, machine=rebooted)
     assert rebooted.kernel.objects[f"hosts/{HOST}"]["dhchap_key"] == KEYS[0]
 
 
@@ -168,13 +169,13 @@ def test_a_host_whose_kept_key_cannot_be_read_is_not_let_in_without_it(tmp_path:
 def test_a_run_that_is_killed_or_refused_leaves_the_old_key_to_the_next_boot(tmp_path: Path, count: int) -> None:
     on = machine(tmp_path)
     converge(authenticated(dhchap_key=KEYS[0]), machine=on)
-    saved, perform = state.load("target", on.config_dir), on.kernel.perform
+    saved, perform = state.load(COMPONENT, on.config_dir), on.kernel.perform
     more = authenticated(dhchap_key=KEYS[1], dhchap_ctrl_key=KEYS[2])
     on.kernel.perform = dying_after(count, perform)
     if count < len(converge(more, check=True, machine=on).plan):
         with pytest.raises(Killed):
             converge(more, machine=on)
-        assert state.load("target", on.config_dir) == saved
+        assert state.load(COMPONENT, on.config_dir) == saved
         rebooted = machine(tmp_path)
         boot(saved, wait=0, machine=rebooted)
         assert rebooted.kernel.objects[f"hosts/{HOST}"]["dhchap_key"] == KEYS[0]
@@ -205,7 +206,7 @@ def test_boot_serves_everyone_but_a_host_whose_keys_cannot_be_read(tmp_path: Pat
     rebooted = machine(tmp_path)
     (path,) = key_files(rebooted)
     damage(path)
-    saved = state.load("target", rebooted.config_dir)
+    saved = state.load(COMPONENT, rebooted.config_dir)
     with pytest.raises(Late, match=words) as caught:
         boot(saved, wait=0, machine=rebooted)
     assert str(path) in str(caught.value)
@@ -215,7 +216,7 @@ def test_boot_serves_everyone_but_a_host_whose_keys_cannot_be_read(tmp_path: Pat
     assert f"ports/1/subsystems/{VOL}" in rebooted.kernel.links
     assert converge(authenticated(dhchap_key=KEYS[0]), machine=rebooted).changed
     assert f"{ALLOWED}/{HOST}" in rebooted.kernel.links
-    boot(state.load("target", rebooted.config_dir), wait=0, machine=rebooted)
+    boot(state.load(COMPONENT, rebooted.config_dir), wait=0, machine=rebooted)
 
 
 def test_a_host_that_is_in_stays_in_while_its_key_file_is_damaged(tmp_path: Path) -> None:
@@ -224,7 +225,7 @@ def test_a_host_that_is_in_stays_in_while_its_key_file_is_damaged(tmp_path: Path
     key_files(on)[0].unlink()
     before = len(on.kernel.performed)
     with pytest.raises(Late, match="is missing"):
-        boot(state.load("target", on.config_dir), wait=0, machine=on)
+        boot(state.load(COMPONENT, on.config_dir), wait=0, machine=on)
     assert on.kernel.performed[before:] == []
     assert on.kernel.objects[f"hosts/{HOST}"]["dhchap_key"] == KEYS[0]
 

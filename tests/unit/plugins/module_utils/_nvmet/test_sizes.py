@@ -12,6 +12,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet import sizes
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.boot import boot
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.converge import converge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.description import parse
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.saved import COMPONENT
 from emulated_configfs import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,7 +77,7 @@ def test_boot_looks_too(tmp_path: Path) -> None:
     converge(simple(), machine=machine(tmp_path))
     rebooted = machine(tmp_path)
     rebooted.devices.sizes[DISK] = 2**31
-    saved = state.load("target", rebooted.config_dir)
+    saved = state.load(COMPONENT, rebooted.config_dir)
     assert LOOK not in boot(saved, wait=0, machine=rebooted), "enabling looks"
     assert not converge(simple(), machine=rebooted).changed
     rebooted.devices.sizes[DISK] = 2**32
@@ -99,7 +100,7 @@ def test_a_device_that_went_and_came_back_is_compared_with_what_nvmet_saw(tmp_pa
     on = machine(tmp_path)
     converge(simple(), machine=on)
     on.devices.absent.add(DISK)
-    saved = state.load("target", on.config_dir)
+    saved = state.load(COMPONENT, on.config_dir)
     assert boot(saved, wait=0, machine=on) == []
     on.devices.absent.clear()
     assert boot(saved, wait=0, machine=on) == []

@@ -20,6 +20,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.operation impor
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet import converge as _nvmet_converge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.boot import boot
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.converge import converge
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.saved import COMPONENT
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.withdraw import withdraw
 from ansible_collections.nvmeof.mptcp.plugins.modules import nvmet_config
 from emulated_configfs import EmulatedKernel
@@ -69,8 +70,8 @@ def test_a_damaged_description_is_named_and_the_playbook_mends_it(tmp_path: Path
     good = Path(path).read_text()
     damage(path, text)
     refuses(on, path, lambda: converge(simple(trsvcid="4421"), machine=on))
-    refuses(on, path, lambda: boot(state.load("target", on.config_dir), wait=0, machine=on))
-    refuses(on, path, lambda: withdraw(state.load("target", on.config_dir), on, 0, lambda: True))
+    refuses(on, path, lambda: boot(state.load(COMPONENT, on.config_dir), wait=0, machine=on))
+    refuses(on, path, lambda: withdraw(state.load(COMPONENT, on.config_dir), on, 0, lambda: True))
     told: list[str] = []
     with state.mending(told.append):
         assert converge(WANTED, check=True, machine=on).changed
@@ -100,7 +101,7 @@ def test_damaged_ownership_counts_as_none_and_is_told(
     on = applied(tmp_path)
     path = f"{on.owned_dir}/target.owned.json"
     damage(path, text)
-    boot(state.load("target", on.config_dir), wait=0, machine=on)
+    boot(state.load(COMPONENT, on.config_dir), wait=0, machine=on)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"{path} ")
     assert "what earlier runs made counts as made by others" in line
@@ -112,7 +113,7 @@ def test_damaged_ownership_counts_as_none_and_is_told(
         assert converge({}, machine=on).plan == []
     assert (dict(on.kernel.objects), dict(on.kernel.links)) == kept, "hosts may be connected to it"
     assert len(told) == 1
-    assert state.owned("target", on.owned_dir) == []
+    assert state.owned(COMPONENT, on.owned_dir) == []
     assert capsys.readouterr().err == ""
 
 
@@ -157,7 +158,7 @@ def test_damaged_sizes_are_measured_again(tmp_path: Path, text: str) -> None:
     good = Path(path).read_text()
     damage(path, text)
     on.kernel = EmulatedKernel()
-    boot(state.load("target", on.config_dir), wait=0, machine=on)
+    boot(state.load(COMPONENT, on.config_dir), wait=0, machine=on)
     assert f"ports/1/subsystems/{VOL}" in on.kernel.links
     assert Path(path).read_text() == good
     assert not converge(WANTED, machine=on).changed
@@ -206,7 +207,7 @@ def test_a_full_disk_is_told_with_what_was_done_and_the_next_run_goes_on(
     converge(WANTED, machine=on)
     assert not converge(WANTED, machine=on).changed
     made = {*on.kernel.objects, *on.kernel.links}
-    assert set(state.owned("target", on.owned_dir)) == {
+    assert set(state.owned(COMPONENT, on.owned_dir)) == {
         path for path in made if path and not path.endswith(("/passthru", "/ana_groups/1"))
     }
 
@@ -221,7 +222,7 @@ def test_what_went_before_the_disk_was_full_is_not_ours_any_more(
             converge({}, machine=on)
     assert set(on.kernel.objects) == {""}
     converge({}, machine=on)
-    assert state.owned("target", on.owned_dir) == []
+    assert state.owned(COMPONENT, on.owned_dir) == []
 
 
 def test_a_refusal_is_told_also_when_the_disk_is_full_by_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import state, systemd
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.operation import Operation
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._node.main import main
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._node import main
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet import withdraw as _nvmet_withdraw
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.boot import boot
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.configfs import gather
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.converge import Machine, converge
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.saved import COMPONENT
 from emulated_configfs import ROOT
 
 from _nvmet.test_converge import CONNECTED, machine, simple
@@ -28,7 +29,7 @@ def states(on: Machine) -> dict[str, str]:
 
 
 def withdraw(on: Machine, shutting_down: bool = True) -> list[str]:
-    saved = state.load("target", on.config_dir)
+    saved = state.load(COMPONENT, on.config_dir)
     return _nvmet_withdraw.withdraw(saved, on, wait=1.5, shutting_down=lambda: shutting_down)
 
 
@@ -84,7 +85,7 @@ def test_boot_restores_the_states_also_where_the_kernel_went_on(tmp_path: Path, 
     """As after `systemctl soft-reboot`; a description without groups means group 1, optimized."""
     on = machine(tmp_path)
     converge(simple(ana_groups=groups), machine=on)
-    described, saved = states(on), state.load("target", on.config_dir)
+    described, saved = states(on), state.load(COMPONENT, on.config_dir)
     withdraw(on)
     assert set(states(on).values()) <= {"inaccessible", "persistent-loss"}
     boot(saved, wait=0, machine=on)
@@ -96,7 +97,7 @@ def test_boot_restores_the_states_also_where_the_kernel_went_on(tmp_path: Path, 
 def test_boot_sets_the_states_before_the_port_opens(tmp_path: Path) -> None:
     converge(simple(ana_groups=[{"grpid": 1, "ana_state": "inaccessible"}, *GROUPS]), machine=machine(tmp_path))
     rebooted = machine(tmp_path)
-    lines = boot(state.load("target", rebooted.config_dir), wait=0, machine=rebooted)
+    lines = boot(state.load(COMPONENT, rebooted.config_dir), wait=0, machine=rebooted)
     opens = next(number for number, line in enumerate(lines) if line.startswith("ln -s") and "/ports/1/" in line)
     written = [number for number, line in enumerate(lines) if "ana_state" in line]
     assert len(written) == 3
@@ -113,10 +114,12 @@ def test_systemd_says_whether_the_machine_goes_down(monkeypatch: pytest.MonkeyPa
 
 def test_the_node_program_has_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(state, "load", lambda name: {"target": simple()})
-    monkeypatch.setitem(main._DO["withdraw"], "target", lambda saved: [str(saved["target"] == simple())])
+    monkeypatch.setitem(
+        main._DO["withdraw"], "target", lambda: (COMPONENT, lambda saved: [str(saved["target"] == simple())])
+    )
     assert main.main(["withdraw", "target"]) == 0
     assert capsys.readouterr().out == "target: True\n"
     with pytest.raises(SystemExit):
         main.main(["withdraw", "mptcp"])
-    unit = Path(__file__).parents[4] / "roles/nvme_target/files/nvmeof-mptcp-target.service"
+    unit = Path(__file__).parents[5] / "roles/nvme_target/files/nvmeof-mptcp-target.service"
     assert "nvmeof-mptcp.pyz withdraw target\n" in unit.read_text()

@@ -23,7 +23,7 @@ from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab import user as _
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab.qemu import QEMU
 from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab.report import LabError
 
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[5]
 ROOT_ALONE = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
 
 
