@@ -16,15 +16,15 @@ export MOLECULE_GLOB := molecule/*/molecule.yml
 export PATH := $(VENV)/bin:$(PATH)
 unexport PYTHONPATH
 
-.PHONY: help lab lab-down test test-all scenario property bench lint venv
+.PHONY: help lab lab-down shell test test-all scenario property bench lint venv
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 # Images and packages take root: without it these run again under sudo.
 ifneq ($(shell id -u),0)
-lab lab-down test test-all scenario property bench venv:
+lab lab-down shell test test-all scenario property bench venv:
 	@command -v sudo >/dev/null || { echo "make: this needs root (it installs packages), and sudo is not installed: run it as root" >&2; exit 1; }
-	exec sudo --preserve-env=LAB_DIR,CI,TESTS,SEED $(MAKE) --no-print-directory $@ S='$(S)' B='$(B)' PAIRS='$(PAIRS)'
+	exec sudo --preserve-env=LAB_DIR,CI,TESTS,SEED $(MAKE) --no-print-directory $@ M='$(M)' S='$(S)' B='$(B)' PAIRS='$(PAIRS)'
 else
 lab: venv ## Two machines, four MPTCP links, one namespace, and the proof
 	@ansible-playbook playbooks/lab.yml
@@ -32,6 +32,20 @@ lab: venv ## Two machines, four MPTCP links, one namespace, and the proof
 
 lab-down: venv ## Stop the lab's machines; the image and the snapshots stay in the cache
 	@ansible-playbook playbooks/lab.yml --extra-vars lab_state=absent
+
+shell: ## A root shell on a machine: make shell M=host1; on a scenario's: make shell M=host1 LAB_DIR=.lab/fabric
+	@lab=$${LAB_DIR:-.lab/lab}
+	if [ ! -e "$$lab/ssh_config" ]; then
+	  machines=$$(sed -n 's/^  - name: //p' inventories/lab/group_vars/all/lab.yml)
+	  echo "make: no lab is up in $$lab; 'make lab' starts one in .lab/lab, with" $$machines >&2
+	  exit 1
+	fi
+	machines=$$(awk '$$1 == "Host" { print $$2 }' "$$lab/ssh_config")
+	grep -qxF -e "$${M:-}" <<< "$$machines" || { echo "make: there is no machine '$${M:-}' in $$lab: say make shell M= and one of" $$machines >&2; exit 1; }
+	ssh -t -F "$$lab/ssh_config" -o ConnectTimeout=5 "$$M" || [ $$? != 255 ] || {
+	  echo "make: $$M in $$lab does not answer: $$lab/$$M/console.log says why; 'make lab-down lab' makes it anew, with" $$machines >&2
+	  exit 1
+	}
 
 test: lint ## Lint, unit and property tests, the scenarios on real kernels: more than an hour
 	@pytest --capture=no --durations=10 tests/unit tests/scenarios
@@ -42,7 +56,7 @@ test-all: ## The same with each scenario whole: every kind of outage, every rail
 scenario: venv ## One molecule scenario, whole, with all its set-up: make scenario S=fabric
 	@: "$${S:?say which: make scenario S=fabric}"
 	[ -f molecule/$(S)/molecule.yml ] || { echo "make: no scenario $(S); there are $$(cd molecule && echo */molecule.yml | sed 's,/molecule.yml,,g')" >&2; exit 1; }
-	TESTS=all molecule test --scenario-name $(S)
+	TESTS=all python tests/scenarios/scenario.py $(S)
 
 property: ## Random pairs of trees on a real nvmet: make property PAIRS=500
 	@PAIRS='$(or $(PAIRS),60)' $(MAKE) --no-print-directory scenario S=nvmet

@@ -5,12 +5,11 @@
 from __future__ import annotations
 
 import os
-import re
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from scenario import run
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
@@ -18,41 +17,6 @@ SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.y
 TOGETHER = ("kernel", "modules", "upgrade")
 # They compile kernels: too long for `make test`.
 LONG = ("kernel-debug", "kernel-source")
-# What pytest and Ansible print of a failure; the machines are gone afterwards, so the message has to carry it.
-FAILURE = re.compile(r"E  |FAILED |ERROR |fatal: |\[ERROR\]")
-
-
-def run(scenario: str) -> str:
-    """What went wrong; empty when nothing did."""
-    destroy = ["molecule", "destroy", "--scenario-name", scenario]
-    command = ["molecule", "test", "--destroy", "never", "--scenario-name", scenario]
-    told = []
-    subprocess.run(destroy, cwd=ROOT, check=True)
-    # Its output is the progress of the longest part of a run, so it is shown as it comes.
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        # A message that Molecule wraps is cut at its first line below.
-        env={**os.environ, "COLUMNS": "500"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as molecule:
-        for line in molecule.stdout:
-            print(f"{scenario}: {line}", end="", flush=True)
-            # Molecule draws a frame around it.
-            line = re.sub(r"\x1b\[[0-9;]*m", "", line).lstrip(" │")
-            if FAILURE.match(line):
-                told.append(line[:500])
-    # What a machine said last tells whether it, and not what was tested on it, is what failed.
-    said = [
-        f"{path.parent.name}: {''.join(path.read_text(errors='replace').splitlines(keepends=True)[-30:])}"
-        for path in sorted((ROOT / ".lab" / scenario).glob("*/console.log"))
-    ]
-    subprocess.run(destroy, cwd=ROOT, check=True)
-    if molecule.returncode == 0:
-        return ""
-    return f"{' '.join(command)} ended {molecule.returncode}:\n{''.join(told[-60:])}\n{''.join(said)}"
 
 
 def cases() -> list[object]:
