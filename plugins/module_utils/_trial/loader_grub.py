@@ -123,8 +123,8 @@ class Grub:
 
     def _variables(self) -> dict[str, str]:
         pairs = (line.partition("=") for line in self._read(VARIABLES).splitlines() if not line.startswith("#"))
-        # grub-editenv leaves a variable that the loader has emptied.
-        return {name: value for name, separator, value in pairs if separator and value}
+        # grub-editenv leaves a variable that the loader has emptied, and puts a backslash before each of a value's own.
+        return {name: value.replace("\\\\", "\\") for name, separator, value in pairs if separator and value}
 
     def _wanted(self) -> str:
         """What the menu says of its default."""

@@ -121,3 +121,11 @@ def test_what_grub_cannot_write_to_is_an_obstacle(grub: Grub, below: str, system
 def test_entries_without_a_submenu() -> None:
     [found] = parse_menu(entry(OLD, "advanced", ""))
     assert (found.path, found.numbers, found.release) == ((f"gnulinux-{OLD}-advanced-{ROOT}",), (0,), OLD)
+
+
+def test_a_variable_is_read_as_grub_editenv_writes_it(tmp_path: Path, grub: Grub) -> None:
+    """It puts a backslash before each of a value's own."""
+    named = menu(NEW, OLD).replace("menuentry 'Debian, with Linux 7.2.12", "menuentry 'Debian\\, with Linux 7.2.12")
+    assert r"Debian\, with" in named
+    title = rf"Advanced options for Debian>Debian\\, with Linux {OLD}"
+    assert write(tmp_path, named, saved_entry=title).default() == OLD
