@@ -180,3 +180,13 @@ def test_what_security_md_names_is_there() -> None:
     there = {path.name for folder in folders for path in (ROOT / folder).rglob("*.*")}
     assert len(named) > 20
     assert sorted(name for name in named if Path(name).name not in there) == []
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md", "GLOSSARY.md"])
+def test_a_file_that_a_page_names_is_there(page: str) -> None:
+    text = (ROOT / page).read_text()
+    named = re.findall(r"`([.\w-]+/[\w/.-]+\.\w+)`", text) + re.findall(r"\]\(([^):]+)\)", text)
+    # NAME stands for a new one, a scenario's folder is there while it runs.
+    there = [name for name in named if "NAME" not in name and not name.startswith((".lab/", "changelogs/"))]
+    assert [name for name in there if not (ROOT / name).exists()] == []
+    assert page == "GLOSSARY.md" or len(there) > 8
