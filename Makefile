@@ -85,10 +85,11 @@ venv:
 	fi
 endif
 
-lint: venv ## ansible-lint (production), yamllint, ruff, mypy --strict, REUSE
+lint: venv ## ansible-lint (production), yamllint, ruff, mypy --strict, REUSE, the changelog's fragments
 	@ruff check plugins tests molecule
 	ruff format --check --quiet plugins tests molecule
 	mypy plugins
 	yamllint --strict .
 	reuse --suppress-deprecation lint --quiet
+	antsibull-changelog lint
 	ansible-lint
