@@ -24,7 +24,8 @@ def run(scenario: str, checkout: Path = ROOT) -> str:
     """What went wrong, with the folder of the evidence in the last line; empty when nothing did."""
     destroy = ["molecule", "destroy", "--scenario-name", scenario]
     command = ["molecule", "test", "--destroy", "never", "--scenario-name", scenario]
-    said, told = [], []
+    said: list[str] = []
+    told: list[str] = []
     subprocess.run(destroy, cwd=checkout, check=True)
     # Its output is the progress of the longest part of a run, so it is shown as it comes.
     with subprocess.Popen(
@@ -37,7 +38,7 @@ def run(scenario: str, checkout: Path = ROOT) -> str:
         text=True,
         errors="replace",
     ) as molecule:
-        for line in molecule.stdout:
+        for line in molecule.stdout or ():
             print(f"{scenario}: {line}", end="", flush=True)
             line = re.sub(r"\x1b\[[0-9;]*m", "", line)
             said.append(line)
