@@ -5,7 +5,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -190,3 +193,14 @@ def test_a_file_that_a_page_names_is_there(page: str) -> None:
     there = [name for name in named if "NAME" not in name and not name.startswith((".lab/", "changelogs/"))]
     assert [name for name in there if not (ROOT / name).exists()] == []
     assert page == "GLOSSARY.md" or len(there) > 8
+
+
+def test_changelog_md_is_made_of_what_was_released(tmp_path: Path) -> None:
+    tools = Path(sys.executable).parent
+    subprocess.run(
+        [tools / "antsibull-changelog", "generate", "--output-format", "md", "--output", tmp_path / "CHANGELOG.md"],
+        cwd=ROOT,
+        env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"},
+        check=True,
+    )
+    assert (tmp_path / "CHANGELOG.md").read_text() == (ROOT / "CHANGELOG.md").read_text()
