@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "collections"))
 
-from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_ssh  # noqa: E402
+from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab import ssh  # noqa: E402
 
 # The end is where a failure is; an emulated machine writes a thousand lines of journal in about a second.
 LINES = 5000
@@ -42,7 +42,7 @@ def _journal(machine: Path) -> str:
     """The last lines of its journal, or why there are none."""
     command = f"journalctl --no-pager --output=short-precise --lines={LINES}"
     try:
-        done = _lab_ssh.run(machine.parent, machine.name, command, timeout=SECONDS)
+        done = ssh.run(machine.parent, machine.name, command, timeout=SECONDS)
     except subprocess.TimeoutExpired:
         return f"{command}: no answer within {SECONDS:g} s\n"
     return done.stdout if done.returncode == 0 else f"{command} ended {done.returncode}: {done.stderr}"
