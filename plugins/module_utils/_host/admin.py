@@ -24,7 +24,7 @@ _TIMEOUT = 5000
 
 
 def discovery_log(name: str) -> Ask:
-    """How to ask a controller, for example C(nvme0), for parts of its discovery log; see _discovery_log.read.
+    """How to ask a controller, for example C(nvme0), for parts of its discovery log; see discovery_log.read.
 
     Asking raises OSError; EIO when the controller answered with an error status.
     """

@@ -52,7 +52,7 @@ class Plan:
 
 
 def make(description: dict[str, Any], actual: dict[str, Any], values: dict[str, Any], owned: list[str]) -> Plan:
-    """The plan from actual (as _mptcp_actual.read gives it) to a description.
+    """The plan from actual (as actual.read gives it) to a description.
 
     values: actual sysctls by path. owned: names() of what earlier descriptions created. Raises ValueError when no id
     is left for an endpoint.

@@ -15,7 +15,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet import values
 
 #: What an attribute goes back to when a description stops naming it; None: it stays as it is.
 Default = Callable[[str, Mapping[str, str]], "str | None"]
-#: The word by which a port accepts what _nvmet_tls refuses.
+#: The word by which a port accepts what tls.py refuses.
 UNAUTHENTICATED_TLS = "allow_unauthenticated_tls"
 
 

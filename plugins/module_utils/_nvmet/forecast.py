@@ -39,7 +39,7 @@ class Disruption:
 def forecast(
     operations: Sequence[Operation], actual: Tree, users: Mapping[tuple[str, str], list[str]], root: str
 ) -> list[Disruption]:
-    """The disruptions of a plan. users: (port, subsystem) → hosts, see _nvmet_live."""
+    """The disruptions of a plan. users: (port, subsystem) → hosts, see live.py."""
     if not any(users.values()):
         return []
     served: dict[str, set[str]] = {}

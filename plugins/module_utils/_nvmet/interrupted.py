@@ -96,7 +96,7 @@ def plan(
 ) -> tuple[_nvmet_plan.Plan, Tree]:
     """The plan as if nothing were missing, which then makes what stays; and the desired tree with that. Pure.
 
-    same: see _nvmet_devices.aliases().
+    same: see devices.aliases().
 
     Raises ValueError for a namespace that cannot come back because another one has taken its identity or device.
     """

@@ -3,7 +3,7 @@
 # Note that this module util is PRIVATE to the collection.
 """What boots the machine: which kernels it offers, which one it boots, and how it boots another one once.
 
-Each loader has a file of its own: _loader_grub and _loader_systemd.
+Each loader has a file of its own: loader_grub and loader_systemd.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class Entry:
 
 
 class Grub:
-    """See _loader.Loader."""
+    """See loader.Loader."""
 
     name = "GRUB"
 

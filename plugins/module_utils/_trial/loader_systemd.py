@@ -22,7 +22,7 @@ _PANIC = "panic=10"
 
 
 class SystemdBoot:
-    """See _loader.Loader."""
+    """See loader.Loader."""
 
     name = "systemd-boot"
 

@@ -7,19 +7,19 @@ import json, sys
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import lock, state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp import converge
 folder, plan = sys.argv[1], json.loads(sys.argv[2])
-for function in (_state.load, _state.save, _state.would_save, _state.owned, _state.own):
+for function in (state.load, state.save, state.would_save, state.owned, state.own):
     function.__defaults__ = (folder,)
-_lock.FOLDER = folder + "/locks"
-print(json.dumps(_mptcp_converge.converge(plan, check=sys.argv[3:] == ["check"])))
+lock.FOLDER = folder + "/locks"
+print(json.dumps(converge.converge(plan, check=sys.argv[3:] == ["check"])))
 """
 WATCH = CONVERGE.replace(
     CONVERGE.splitlines()[-1],
     """
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp import guard, watch
 # How often it looks when nothing is told.
-_mptcp_guard.SLOW = float((sys.argv[3:] or [_mptcp_guard.SLOW])[0])
+guard.SLOW = float((sys.argv[3:] or [guard.SLOW])[0])
 print("ready", flush=True)
-for line in _mptcp_watch.boot(plan):
+for line in watch.boot(plan):
     print(line, flush=True)
 """,
 )
@@ -59,7 +59,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._linux import sock_di
 kept, address, count, flows = [], sys.argv[1], *map(int, sys.argv[2:])
 def found():
     return [sorted((flow.local, flow.backup) for flow in one.subflows if flow.established)
-            for one in _sock_diag.connections() if one.established and not one.fallback]
+            for one in sock_diag.connections() if one.established and not one.fallback]
 for _ in range(count):
     one = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM, 262)
     one.settimeout(5); one.connect((address, 4420)); one.sendall(b"hello"); kept.append(one)
@@ -98,7 +98,7 @@ for _ in range(count):
 print("ready", flush=True)
 for _ in sys.stdin:
     flows = {one.token: sorted(flow.local for flow in one.subflows if flow.established and not flow.stale)
-             for one in _sock_diag.connections() if one.remote == address and not one.fallback}
+             for one in sock_diag.connections() if one.remote == address and not one.fallback}
     print(json.dumps({"flows": flows, "errors": errors, "sent": sent[0]}), flush=True)
 """
 

@@ -201,8 +201,8 @@ def test_nothing_that_a_command_started_outlives_us(open_folder: pathlib.Path) -
     beat = open_folder / "beat"
     script = f"sh -c 'while :; do date +%N > {beat}; sleep 0.05; done' & wait"
     code = (
-        "import pathlib\nfrom ansible_collections.nvmeof.mptcp.plugins.module_utils import _chroot\n"
-        f"_chroot.run(pathlib.Path('/'), 'sh', '-c', {script!r})"
+        "import pathlib\nfrom ansible_collections.nvmeof.mptcp.plugins.module_utils._build import chroot\n"
+        f"chroot.run(pathlib.Path('/'), 'sh', '-c', {script!r})"
     )
     path = str(pathlib.Path(__file__).parents[5] / "collections")
     # Without a handler of ours: SIGKILL is what a lost connection and an impatient person have in common.

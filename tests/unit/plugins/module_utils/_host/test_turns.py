@@ -132,7 +132,7 @@ def test_logs_are_read_while_nobody_waits_for_the_connections(kernel: Kernel, by
     kernel.logs["192.0.2.1"] = [entry()]
     run(kernel, described)
     all_gone(kernel)
-    monkeypatch.setattr(converging._sock_diag, "connections", list)
+    monkeypatch.setattr(converging.sock_diag, "connections", list)
     monkeypatch.setattr("ansible_collections.nvmeof.mptcp.plugins.module_utils._host.discovery.kernel_log", reading)
     by(kernel, described)
     assert len(times) == 1

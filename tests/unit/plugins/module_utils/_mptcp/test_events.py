@@ -21,20 +21,20 @@ pytestmark = pytest.mark.skipif(bool(UNABLE), reason=UNABLE)
 # A NIC, and one that listens.
 LISTEN = """
 import json, subprocess, sys, time
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp import events
-_mptcp_events.QUIET = 0.2
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._mptcp import events as told
+told.QUIET = 0.2
 def ip(command):
     subprocess.run(["ip", *command.split()], check=True)
 for command in ("link add d0 type veth peer name d1", "link set d0 up", "link set d1 up",
                 "address add 10.9.0.1/24 dev d0", "address add 2001:db8::1/64 dev d0 nodad"):
     ip(command)
-events = _mptcp_events.Events()
+events = told.Events()
 while events.wait(2.0).network:
     pass
 """
 # Those commands of the arguments after which the network is seen to have changed.
 SEEN = """
-_mptcp_events.LONGEST, found = 0.2, []
+told.LONGEST, found = 0.2, []
 for command in sys.argv[1:]:
     ip(command)
     seen = events.wait(0.5)
@@ -44,7 +44,7 @@ print(json.dumps(found))
 """
 # Seconds until the answer to a route that is deleted as soon as it is there, once, again, and with a NIC that changes.
 DELETED_AGAIN = """
-_mptcp_events.LONGEST, found = 5.0, []
+told.LONGEST, found = 5.0, []
 for command in ("link show", "link show", "link set d0 mtu 1400"):
     ip("route add 10.8.0.0/24 dev d0 proto 77")
     ip("route del 10.8.0.0/24")
@@ -57,13 +57,13 @@ print("\\n" + json.dumps(found))
 # What is seen when a process says that a route of ours was deleted and a subflow ended, and the kernel does not.
 FORGED = """
 import socket, struct
-_mptcp_events.LONGEST = 0.2
+told.LONGEST = 0.2
 route = struct.pack("=IHHII", 28, 25, 0, 0, 0) + struct.pack("=BBBBBBBBI", 2, 24, 0, 0, 254, 77, 0, 1, 0)
 subflow = struct.pack("=IHHII", 20, 30, 0, 0, 0) + struct.pack("=BBH", 11, 1, 0)
 for channel, protocol, message in zip(events._sockets, (socket.NETLINK_ROUTE, 16), (route, subflow)):
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol) as process:
         process.sendto(message, channel.getsockname())
-print(json.dumps(events.wait(0.5) == events.wait(0.1) == _mptcp_events.Seen()))
+print(json.dumps(events.wait(0.5) == events.wait(0.1) == told.Seen()))
 """
 
 

@@ -52,7 +52,7 @@ def test_both_loaders_share_an_image_and_only_what_is_asked_for_is_built(
         built.append(True)
 
     monkeypatch.setattr(image._lab_root, "make_root", root)
-    monkeypatch.setattr(image._lab_disk, "make_disk", lambda *_: None)
+    monkeypatch.setattr(image.disk, "make_disk", lambda *_: None)
     progress = Progress(lambda _: None)
     folders, changed = ensure_images(tmp_path, "", KERNEL, ["udev"], ["grub", "systemd-boot"], progress)
     assert (changed, built) == (True, [True])

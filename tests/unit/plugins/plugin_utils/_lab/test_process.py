@@ -91,11 +91,11 @@ def test_a_tied_process_ends_with_its_starter(lab: Path, user: str, monkeypatch:
     # A stand-in that answers on the control socket, so that start() returns.
     code = (
         "import sys, pathlib, time\n"
-        "from ansible_collections.nvmeof.mptcp.plugins.plugin_utils import _lab_process\n"
+        "from ansible_collections.nvmeof.mptcp.plugins.plugin_utils._lab import process\n"
         "folder, server, *become = sys.argv[1:]\n"
         # The distribution's own, which is where another user may go.
         "command = ['/usr/bin/python3', '-I', '-c', server]\n"
-        "_lab_process.start(command, pathlib.Path(folder), tied=True, become=become)\n"
+        "process.start(command, pathlib.Path(folder), tied=True, become=become)\n"
         "print('started', flush=True); time.sleep(60)\n"
     )
     server = (
