@@ -17,7 +17,8 @@ import time
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import cache as _cache, mmdebstrap
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import cache as _cache
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import mmdebstrap
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.grammar import checked
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._linux.debs import parse_fields
 

@@ -17,8 +17,8 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import chroot
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import grammar
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._build.chroot import BuildError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import grammar
 
 # A target of the source's own make: defconfig, x86_64_defconfig, tinyconfig.
 TARGET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*config")

@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import cache as _cache
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import grammar
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._build.chroot import BuildError
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import grammar
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 

@@ -18,7 +18,9 @@ import re
 import shutil
 import typing as t
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import cache as _cache, chroot as _chroot, config, mmdebstrap
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import cache as _cache
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import chroot as _chroot
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import config, mmdebstrap
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._build.chroot import BuildError
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._build.config import Text
 
@@ -151,9 +153,7 @@ def _record(source: pathlib.Path, provenance: str) -> None:
             stream.write(f'MODULE_INFO(nvmeof_mptcp, "{provenance}");\n'.encode())
 
 
-def _make_all(
-    source: pathlib.Path, base: str, fragments: t.Sequence[Text], make: config.Make, log: t.IO[str]
-) -> None:
+def _make_all(source: pathlib.Path, base: str, fragments: t.Sequence[Text], make: config.Make, log: t.IO[str]) -> None:
     try:
         # A folder that somebody has compiled in holds objects of another configuration.
         make("mrproper")

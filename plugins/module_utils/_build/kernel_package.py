@@ -17,11 +17,14 @@ import shutil
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import cache as _cache, chroot as _chroot, kernel as _kernel_build, config as _kernel_config
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import grammar
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport import modules
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import cache as _cache
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import chroot as _chroot
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import config as _kernel_config
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import kernel as _kernel_build
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._build.config import Text
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._build.source import Source
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import grammar
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport import modules
 
 # To be raised when the same input gives another kernel: the code of the build is not part of its hash, for another
 # release of the collection must not give every machine of a fleet another kernel.

@@ -21,7 +21,9 @@ import sys
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import cache as _cache, chroot as _chroot, modules as _module_build
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import cache as _cache
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import chroot as _chroot
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import modules as _module_build
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._build.chroot import BuildError
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport.release import MODULES_PACKAGE, Release
 

@@ -17,10 +17,12 @@ import pathlib
 import shutil
 import typing as t
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import cache as _cache, chroot as _chroot, mmdebstrap
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import cache as _cache
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import chroot as _chroot
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import mmdebstrap
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._build.chroot import BuildError
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport.release import Release
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport.modules import PROVENANCE_FIELD
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport.release import Release
 
 # Which modules are made of which folder of the kernel's source.
 FOLDERS = {

@@ -18,7 +18,8 @@ import subprocess
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import cache as _cache, git
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import cache as _cache
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import git
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._build.chroot import BuildError
 
 Download = t.Callable[[str, pathlib.Path], None]

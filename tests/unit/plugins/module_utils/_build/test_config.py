@@ -9,8 +9,8 @@ from typing import Callable
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import config as _kernel_config
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._build.chroot import BuildError
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.grammar import Refused
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._build.config import Text
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.grammar import Refused
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from __future__ import annotations
 import pathlib
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import chroot as _chroot, kernel, config
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import chroot as _chroot
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import config, kernel
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._build.config import Text
 
 

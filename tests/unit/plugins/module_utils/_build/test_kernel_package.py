@@ -9,9 +9,9 @@ import pathlib
 
 import pytest
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import kernel_package
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.grammar import Refused
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._build.config import Text
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._build.source import Source
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.grammar import Refused
 from ansible_collections.nvmeof.mptcp.plugins.modules import nvme_kernel_build
 
 

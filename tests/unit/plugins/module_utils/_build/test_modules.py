@@ -10,9 +10,11 @@ import stat
 import subprocess
 
 import pytest
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import chroot as _chroot, modules as _module_build, module_package
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport.release import Release, parse_release
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import chroot as _chroot
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import module_package
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._build import modules as _module_build
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport.modules import MODULES
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._transport.release import Release, parse_release
 
 VERSION = "7.2.12-1~bpo13+1"
 PATCH = pathlib.Path(__file__).parents[5] / "roles/nvme_kernel/files/patches/nvme-mptcp.patch"
