@@ -21,6 +21,8 @@ MAX_RAILS = 32
 #: As many rules as there are priorities for them, see mptcp_network.py.
 MAX_SUBNETS = 98
 
+#: Messages and journal lines name all rails.
+_NAME_MAX = 64
 _KEYS = ("name", "cidr", "subnets", "backup", "speed")
 
 
@@ -122,6 +124,8 @@ def _rail(network: Any) -> Rail:
     if isinstance(network["name"], (list, dict)) or not str(network["name"]).isprintable():
         raise BadFabric(f"fabric_networks: name {shown(network['name'])} is not a word such as rail0")
     name = str(network["name"])
+    if len(name) > _NAME_MAX:
+        raise BadFabric(f"fabric_networks: name {shown(name)} has more than {_NAME_MAX} characters; shorten it")
     unknown = sorted(set(network) - set(_KEYS))
     if unknown:
         raise BadFabric(f"fabric_networks: {name} has the unknown key {shown(unknown[0])}; keys are {', '.join(_KEYS)}")

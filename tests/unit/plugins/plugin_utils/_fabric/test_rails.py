@@ -145,6 +145,7 @@ def rails(*cidrs: Any) -> list[dict[str, Any]]:
         ([], "at least one"),
         ("198.51.100.0/24", "at least one"),
         (["198.51.100.0/24"], "is not a rail"),
+        ([{"name": "r" * 65, "cidr": "198.51.100.0/24"}], "has more than 64 characters; shorten it"),
         ([{"name": "a"}], "is not a rail"),
         ([{"cidr": "198.51.100.0/24"}], "is not a rail"),
         ([{"name": "a", "cidr": "198.51.100.0/24", "colour": 10}], "unknown key 'colour'"),
