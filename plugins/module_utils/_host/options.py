@@ -140,7 +140,7 @@ def name_of(connection: Mapping[str, Any]) -> str:
 
 def errors(connection: Mapping[str, Any]) -> list[str]:
     """What is wrong with one connection, each with the value and the remedy; empty when the kernel would take it."""
-    unknown = sorted(set(connection) - set(BY_NAME))
+    unknown = sorted(set(connection) - set(BY_NAME), key=str)
     found = [f"{name!r} is no option of {DEVICE}; it knows {', '.join(BY_NAME)}" for name in unknown]
     given = normalise({key: value for key, value in connection.items() if key in BY_NAME})
     transport = given.get("transport")

@@ -126,7 +126,7 @@ def _rail(network: Any) -> Rail:
     name = str(network["name"])
     if len(name) > _NAME_MAX:
         raise BadFabric(f"fabric_networks: name {shown(name)} has more than {_NAME_MAX} characters; shorten it")
-    unknown = sorted(set(network) - set(_KEYS))
+    unknown = sorted(set(network) - set(_KEYS), key=str)
     if unknown:
         raise BadFabric(f"fabric_networks: {name} has the unknown key {shown(unknown[0])}; keys are {', '.join(_KEYS)}")
     backup, speed = network.get("backup", False), network.get("speed", 0)

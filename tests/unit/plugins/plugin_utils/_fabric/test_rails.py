@@ -145,6 +145,7 @@ def rails(*cidrs: Any) -> list[dict[str, Any]]:
         ([], "at least one"),
         ("198.51.100.0/24", "at least one"),
         (["198.51.100.0/24"], "is not a rail"),
+        ([{"name": "rail0", "cidr": "198.51.100.0/24", 1: 2, "x": 3}], "rail0 has the unknown key 1;"),
         ([{"name": "r" * 65, "cidr": "198.51.100.0/24"}], "has more than 64 characters; shorten it"),
         ([{"name": "a"}], "is not a rail"),
         ([{"cidr": "198.51.100.0/24"}], "is not a rail"),
