@@ -196,4 +196,4 @@ def test_nothing_accepted_holds_an_option_that_was_not_given(connection: dict) -
 
 def test_names_that_are_no_texts_are_told_beside_others() -> None:
     given = {"transport": "mptcp", "subsysnqn": "nqn.2026-11.org.example:a", "traddr": "192.0.2.1", "trsvcid": "4420"}
-    assert [text.split(" is no")[0] for text in errors({**given, 1: 2, "x": 3})] == ["1", "'x'"]
+    assert [text.split(" is no")[0] for text in options.errors({**given, 1: 2, "x": 3})] == ["1", "'x'"]
