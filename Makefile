@@ -24,7 +24,7 @@ help: ## Show this list
 ifneq ($(shell id -u),0)
 lab lab-down shell test test-all scenario property bench venv:
 	@command -v sudo >/dev/null || { echo "make: this needs root (it installs packages), and sudo is not installed: run it as root" >&2; exit 1; }
-	exec sudo --preserve-env=LAB_DIR,CI,TESTS,SEED $(MAKE) --no-print-directory $@ M='$(M)' S='$(S)' B='$(B)' PAIRS='$(PAIRS)'
+	exec sudo --preserve-env=LAB_DIR,LAB_KERNEL_SERIES,CI,TESTS,SEED $(MAKE) --no-print-directory $@ M='$(M)' S='$(S)' B='$(B)' PAIRS='$(PAIRS)'
 else
 lab: venv ## Two machines, four MPTCP links, one namespace, and the proof
 	@ansible-playbook playbooks/lab.yml

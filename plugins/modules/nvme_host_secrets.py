@@ -69,7 +69,7 @@ def main() -> None:
             changed = saved.expect([secrets], state.CONFIG_DIR, module.check_mode)
     except (lock.Busy, ValueError, OSError) as error:
         module.fail_json(msg=str(error))
-    path = saved.file(state.CONFIG_DIR)
+    path = state.description_file(saved.COMPONENT, state.CONFIG_DIR)
     shown = f"{path}: other secrets to try\n" if changed else ""
     module.exit_json(changed=changed, path=path, diff={"before": "", "after": shown})
 

@@ -13,9 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from evidence import collect
+from evidence import ROOT, collect
 
-ROOT = Path(__file__).resolve().parents[2]
 # What pytest and Ansible print of a failure; the machines are gone afterwards, so the message has to carry it.
 FAILURE = re.compile(r"E  |FAILED |ERROR |fatal: |\[ERROR\]")
 

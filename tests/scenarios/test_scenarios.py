@@ -6,12 +6,10 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
-from scenario import run
+from scenario import ROOT, run
 
-ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
 # They measure no time, and each has one machine that works at a time: together they use the processors.
 TOGETHER = ("kernel", "modules", "upgrade")

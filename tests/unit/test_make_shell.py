@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -67,3 +68,10 @@ def test_a_machine_that_is_gone_is_told_with_where_to_look(lab: Path) -> None:
     assert done.returncode == 2
     assert f"host1 in {lab} does not answer: {lab}/host1/console.log" in done.stderr
     assert "with target1 host1\n" in done.stderr
+
+
+def test_what_the_lab_takes_from_the_environment_comes_through_sudo() -> None:
+    [kept] = re.findall(r"--preserve-env=(\S+)", (ROOT / "Makefile").read_text())
+    taken = re.findall(r"builtin\.env', '(\w+)'", (ROOT / "inventories/lab/group_vars/all/lab.yml").read_text())
+    assert set(taken) == {"LAB_DIR", "LAB_KERNEL_SERIES"}
+    assert set(taken) <= set(kept.split(","))

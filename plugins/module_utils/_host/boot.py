@@ -150,5 +150,5 @@ class Keeper:
 def _damage(error: ValueError) -> state.Damaged:
     if isinstance(error, state.Damaged):
         return error
-    path = keeping.file(state.CONFIG_DIR)
+    path = state.description_file(keeping.COMPONENT, state.CONFIG_DIR)
     return state.Damaged(f"{path} cannot be kept: {error}", "correct that and run the playbook hosts.yml again")

@@ -19,6 +19,7 @@ from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import secrets 
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.grammar import Grammar
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.shape import Shape
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.desired import IOPOLICIES, PRUNE
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.discovery_budget import LIMITS
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._host.options import MODULES, OPTIONS
 
@@ -44,8 +45,8 @@ def _shape() -> Shape:
         "connections": [connection],
         "hostnqn": str,
         "hostid?": str,
-        "iopolicy?": ("", "numa", "round-robin", "queue-depth"),
-        "prune?": ("owned", "all", "none"),
+        "iopolicy?": ("", *IOPOLICIES),
+        "prune?": PRUNE,
         "discovery?": [connection],
         "discovered?": [options],
         "gone?": ("keep", "disconnect"),
@@ -78,10 +79,6 @@ def expect(entries: Sequence[Mapping[str, Any]], config_dir: str, check: bool = 
         added = [{EXPECTED: label, FILE: files[label]} for label in keys]
         state.save(COMPONENT, {**saved, EXPECTED: [*there, *added]}, config_dir)
     return bool(new)
-
-
-def file(config_dir: str) -> str:
-    return state.description_file(COMPONENT, config_dir)
 
 
 class Saving:

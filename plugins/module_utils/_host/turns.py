@@ -52,11 +52,14 @@ def keeping_saved() -> Iterator[Turn]:
     def turn() -> Iterator[None]:
         with lock.lock("intent", "host"):
             # A program of an earlier release does not sign, but saves what it was given.
-            if known and known != [_content(_signed()), _content(keeping.file(state.CONFIG_DIR))]:
+            if known and known != [
+                _content(_signed()),
+                _content(state.description_file(keeping.COMPONENT, state.CONFIG_DIR)),
+            ]:
                 raise Superseded("another run was at the connections: this one looks anew")
             _sign(me)
             yield
-            known[:] = [me, _content(keeping.file(state.CONFIG_DIR))]
+            known[:] = [me, _content(state.description_file(keeping.COMPONENT, state.CONFIG_DIR))]
 
     yield turn
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 from typing import Any, Mapping
 
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.state import Damaged
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.state import Damaged, description_file
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.converge import Disruptive, Machine, Result, converge
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.description import Invalid, parse
-from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.saved import file, restored
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.saved import COMPONENT, restored
 
 
 class Late(Exception):
@@ -43,7 +43,7 @@ def _insist_valid(saved: Mapping[str, Any], config_dir: str) -> None:
     try:
         parse(saved["target"])
     except Invalid as error:
-        found = f"{file(config_dir)} does not hold what this release writes: {error}"
+        found = f"{description_file(COMPONENT, config_dir)} does not hold what this release writes: {error}"
         raise Damaged(found, "run the playbook targets.yml again, which writes it anew") from None
 
 

@@ -12,6 +12,7 @@ from typing import Any, Mapping
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core import secrets, state
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._core.shape import Shape
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.attributes import HOST, KINDS
+from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.prune import CHOICES
 from ansible_collections.nvmeof.mptcp.plugins.module_utils._nvmet.tree import Tree, describe, key, label
 
 
@@ -28,14 +29,10 @@ def _shape() -> Shape:
         found.update({f"{fixed}?": (inside(fixed), None) for fixed in kind.fixed})
         return found
 
-    return {"target": inside("nvmet"), "prune?": ("owned", "all", "none"), "keys?": {...: secrets.FILE}}
+    return {"target": inside("nvmet"), "prune?": CHOICES, "keys?": {...: secrets.FILE}}
 
 
 COMPONENT = state.Component("target", state.File(state.of_shape(_shape), "targets.yml"))
-
-
-def file(config_dir: str) -> str:
-    return state.description_file(COMPONENT, config_dir)
 
 
 def load(config_dir: str) -> Mapping[str, Any]:
